@@ -1,0 +1,117 @@
+"""What can go wrong, one class a boundary, each message built inside.
+
+The tree:
+
+    BurnishError
+    ├── InvalidValue         a value handed to Burnish is out of its range; names the field and the remedy
+    ├── LoopClosed           the loop was used after close()
+    ├── NoEligibleModel      a decision was asked for and no model may be chosen
+    ├── NotFound             an id or name that the store does not hold
+    ├── MissingExtra         an optional package is not installed; gives the exact command
+    └── StoreError           the ledger said no
+        ├── InvalidStoreUrl  the URL names no supported database
+        ├── StoreUnavailable the database cannot be reached or is busy; capture spools and retries
+        ├── StoreReadOnly    the folder or database may not be written
+        ├── StoreCorrupt     the database file is damaged
+        └── SchemaMismatch   the tables are older or newer than this release
+
+Capture catches all of these and reports them as data (`CaptureProblem`), because a learning layer
+must not break its host; with `strict=True` they are raised where they happen.
+"""
+
+from __future__ import annotations
+
+
+class BurnishError(Exception):
+    """Base of every error that Burnish raises on purpose."""
+
+
+class InvalidValue(BurnishError, ValueError):
+    """A value is outside the range its field allows."""
+
+    def __init__(self, field: str, value: object, remedy: str) -> None:
+        shown = repr(value)
+        if len(shown) > 80:
+            shown = shown[:77] + "..."
+        super().__init__(f"{field}={shown} is not valid: {remedy}")
+        self.field = field
+        self.remedy = remedy
+
+
+class LoopClosed(BurnishError):
+    """The loop was closed before this call."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} was called after the loop was closed: open a new one with burnish.open()")
+
+
+class NoEligibleModel(BurnishError):
+    """No model may be chosen for a decision."""
+
+    def __init__(self, agent: str, task_type: str) -> None:
+        super().__init__(
+            f"no model to choose from for agent {agent!r}, task type {task_type!r}: pass models=[...] to decide() or "
+            "burnish.open(), or set them once with `burnish config set route.models '[\"...\"]'`"
+        )
+
+
+class NotFound(BurnishError, LookupError):
+    """The store holds nothing under this id or name."""
+
+    def __init__(self, kind: str, key: str, where: str) -> None:
+        super().__init__(f"no {kind} {key!r} in {where}: list what is there with `burnish {kind}s`")
+
+
+class MissingExtra(BurnishError, ImportError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {package}: install it with `pip install 'burnish[{extra}]'`")
+
+
+class StoreError(BurnishError):
+    """The ledger refused or failed."""
+
+
+class InvalidStoreUrl(StoreError, ValueError):
+    """A store URL names no supported database."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            f"store URL {url!r} is not supported: use a folder path (SQLite), sqlite:///FILE "
+            "or postgresql://USER@HOST:PORT/DATABASE"
+        )
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached, or stays locked."""
+
+    def __init__(self, url: str, cause: str) -> None:
+        super().__init__(f"store {url} cannot be reached: {cause.strip()}; check that it runs and that the URL is right")
+
+
+class StoreReadOnly(StoreError):
+    """The store may not be written."""
+
+    def __init__(self, url: str, cause: str) -> None:
+        super().__init__(f"store {url} cannot be written: {cause.strip()}; choose a writable folder with BURNISH_URL")
+
+
+class StoreCorrupt(StoreError):
+    """The database file is damaged."""
+
+    def __init__(self, url: str, cause: str) -> None:
+        super().__init__(
+            f"store {url} is damaged: {cause.strip()}; move the file aside and restore your latest backup, "
+            "or start afresh in an empty folder (nothing was changed in the damaged file)"
+        )
+
+
+class SchemaMismatch(StoreError):
+    """The tables in the store do not fit this release."""
+
+    def __init__(self, url: str, found: str | None, wanted: str) -> None:
+        super().__init__(
+            f"store {url} has schema {found or 'none'}, this release needs {wanted}: run `burnish db upgrade` "
+            "(or install the release that wrote it)"
+        )
