@@ -87,7 +87,9 @@ class StoreUnavailable(StoreError):
     """The database cannot be reached, or stays locked."""
 
     def __init__(self, url: str, cause: str) -> None:
-        super().__init__(f"store {url} cannot be reached: {cause.strip()}; check that it runs and that the URL is right")
+        super().__init__(
+            f"store {url} cannot be reached: {cause.strip()}; check that it runs and that the URL is right"
+        )
 
 
 class StoreReadOnly(StoreError):

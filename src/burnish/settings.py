@@ -39,7 +39,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Longest text kept of one field; the rest is cut and its length noted."""
 
 
-def load(environ: Mapping[str, str] | None = None, file: Path = Path("burnish.toml"), **overrides: object) -> Settings:
+def load(
+    *,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    file: Path = Path("burnish.toml"),
+) -> Settings:
     """Read the settings.
 
     Raises:
@@ -55,22 +60,21 @@ def load(environ: Mapping[str, str] | None = None, file: Path = Path("burnish.to
         text = (os.environ if environ is None else environ).get(f"BURNISH_{name.upper()}")
         if text is not None:
             values[name] = text
-    values.update({name: value for name, value in overrides.items() if value is not None})
+    values.update({name: value for name, value in (overrides or {}).items() if value is not None})
     return _checked(values)
 
 
 def _checked(values: dict[str, object]) -> Settings:
-    for name in values:
+    for name, value in values.items():
         if name not in Settings.__struct_fields__:
             known = ", ".join(Settings.__struct_fields__)
-            raise InvalidValue(name, values[name], f"there is no such setting; the settings are {known}")
+            raise InvalidValue(name, value, f"there is no such setting; the settings are {known}")
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         field = str(error).rpartition("$.")[2].strip("`") or "settings"
         raise InvalidValue(field, values.get(field), str(error)) from error
     for name in ("queue_runs", "queue_mb", "batch_runs", "clip_chars", "flush_seconds"):
-        value = getattr(settings, name)
-        if not value > 0:
-            raise InvalidValue(name, value, "give a number above 0")
+        if not getattr(settings, name) > 0:
+            raise InvalidValue(name, getattr(settings, name), "give a number above 0")
     return settings

@@ -12,8 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
 
 from burnish.errors import SchemaMismatch, StoreError, StoreUnavailable
 from burnish.store.migrate import HEAD, current_version

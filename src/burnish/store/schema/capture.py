@@ -71,6 +71,7 @@ runs = Table(
     CheckConstraint("cost_usd IS NULL OR cost_usd >= 0", name="cost_range"),
     Index("ix_runs_tenant_agent_started_at", "tenant", "agent", "started_at"),
     Index("ix_runs_tenant_started_at", "tenant", "started_at"),
+    Index("ix_runs_parent_id", "parent_id"),
 )
 
 calls = Table(

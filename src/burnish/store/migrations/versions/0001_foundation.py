@@ -258,9 +258,12 @@ def upgrade() -> None:
         sa.Column("agent", sa.String(length=200), nullable=False),
         sa.Column("run_id", Id, nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("loss", Real, nullable=False),
+        sa.Column("loss", Real),
         sa.Column("coverage", Real, nullable=False),
         sa.Column("vetoed", sa.Boolean(), nullable=False),
+        sa.Column("quality", Real),
+        sa.Column("model", sa.String(length=200)),
+        sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("gate_failures", Real),
         sa.Column("contradictions", Real),
         sa.Column("ungrounded", Real),
@@ -276,7 +279,7 @@ def upgrade() -> None:
         sa.Column("inputs", Json, nullable=False),
         sa.Column("cause", sa.String(length=50), nullable=False),
         sa.CheckConstraint("coverage >= 0 AND coverage <= 1", name=op.f("ck_run_losses_coverage_range")),
-        sa.CheckConstraint("loss >= 0 AND loss <= 1", name=op.f("ck_run_losses_loss_range")),
+        sa.CheckConstraint("loss IS NULL OR (loss >= 0 AND loss <= 1)", name=op.f("ck_run_losses_loss_range")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run_losses")),
         sa.UniqueConstraint("run_id", "revision", name=op.f("uq_run_losses_run_id_revision")),
     )
@@ -333,6 +336,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
     )
+    op.create_index("ix_runs_parent_id", "runs", ["parent_id"])
     op.create_index("ix_runs_tenant_agent_started_at", "runs", ["tenant", "agent", "started_at"])
     op.create_index("ix_runs_tenant_started_at", "runs", ["tenant", "started_at"])
     op.create_table(

@@ -1,0 +1,237 @@
+"""The decisions of one process: beliefs in memory, slates computed once, one random number a decision.
+
+Nothing here touches the store on the path of a decision, except for the first decision of an agent in a process.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from sqlalchemy import Connection
+
+from burnish.act import fallback, routing_table, slate
+from burnish.act.choice import Candidate, Decision, Slate
+from burnish.act.routing_table import Routing
+from burnish.clock import Clock
+from burnish.errors import NoEligibleModel, StoreError
+from burnish.govern import configuration
+from burnish.govern.configuration import Configuration
+from burnish.learn import belief as learned
+from burnish.learn.belief import Belief, Knowledge
+from burnish.learn.pacing import Spend
+from burnish.stats.novelty import NoveltyReference
+from burnish.store.store import Store
+
+log = logging.getLogger("burnish")
+Scope = tuple[str, str]
+"""(tenant, agent)"""
+
+
+class Shared(msgspec.Struct, frozen=True, kw_only=True):
+    """What all agents of a process decide by: replaced as a whole, never changed."""
+
+    configuration: Configuration = Configuration()
+    routing: Mapping[str, Mapping[str, Routing]] = {}
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What a decision is asked for."""
+
+    tenant: str
+    agent: str
+    task_type: str
+    models: tuple[str, ...] | None = None
+    features: Mapping[str, object] = {}
+
+
+class Router:
+    """Chooses models. Decisions may come from any thread; `refresh` from one at a time."""
+
+    def __init__(self, store: Store, *, clock: Clock, models: Sequence[str] = (), seed: int | None = None) -> None:
+        self._store = store
+        self._clock = clock
+        self._models = tuple(models)
+        self._random = random.Random(seed)  # noqa: S311 - exploration, not secrets
+        self.shared = Shared()
+        self._beliefs: dict[Scope, Belief] = {}
+        self._terms: dict[Scope, slate.Terms] = {}
+        self._novelty: dict[Scope, NoveltyReference] = {}
+        self._month = (0.0, "")
+        self._generation = 0
+
+    def forked(self, seed: int | None = None) -> None:
+        """Draw other random numbers than the parent process."""
+        self._random = random.Random(seed)  # noqa: S311 - exploration, not secrets
+
+    def decide(self, request: Request) -> Decision:
+        """Choose a model for the first attempt of a run.
+
+        Raises:
+            NoEligibleModel: There is no model to choose from.
+        """
+        scope = (request.tenant, request.agent)
+        models = self.candidates(request)
+        belief = self._belief(scope, models)
+        novelty = self._novel(scope, request)
+        safest = novelty is not None and novelty > self.terms(scope).novelty_limit
+        found = self._slate(scope, belief, request.task_type, models, safest=safest)
+        chosen = found.candidates[slate.draw(found, self._random.random())]
+        return self._decision(belief, found, chosen.model, novelty)
+
+    def next_attempt(self, request: Request, failed: Sequence[fallback.Failure]) -> Decision | None:
+        """Choose what to try after failures, or None when nothing that is left is worth its cost.
+
+        Raises:
+            NoEligibleModel: There is no model to choose from.
+        """
+        scope = (request.tenant, request.agent)
+        models = self.candidates(request)
+        belief = self._belief(scope, models)
+        ranked = fallback.rank(belief, self.terms(scope), request.task_type, models, failed)
+        if not ranked:
+            return None
+        return fallback.decide(belief, self.terms(scope), ranked, failed, self._random.random())
+
+    def candidates(self, request: Request) -> tuple[str, ...]:
+        """Return the models to choose from: those asked for, configured, given at open, or else seen so far.
+
+        Raises:
+            NoEligibleModel: There are none.
+        """
+        models = request.models
+        if not models:
+            configured = self.shared.configuration.get("route.models", request.tenant, request.agent)
+            models = tuple(configured) if isinstance(configured, list) and configured else self._models
+        if not models:
+            models = self._belief((request.tenant, request.agent), ()).models
+        if not models:
+            raise NoEligibleModel(request.agent, request.task_type)
+        return models
+
+    def preview(self, request: Request) -> Slate:
+        """Return the slate a decision would be drawn from."""
+        scope = (request.tenant, request.agent)
+        models = self.candidates(request)
+        return self._slate(scope, self._belief(scope, models), request.task_type, models, safest=False)
+
+    def chain(self, request: Request, first: str) -> list[Candidate]:
+        """Return the fallback order should `first`, and then each next model, fail on quality."""
+        scope = (request.tenant, request.agent)
+        models = self.candidates(request)
+        return fallback.chain(self._belief(scope, models), self.terms(scope), request.task_type, models, first)
+
+    def belief(self, tenant: str, agent: str) -> Belief:
+        """Return what is believed about an agent's models."""
+        return self._belief((tenant, agent), self._models)
+
+    def preferred(self, tenant: str, agent: str, task_type: str) -> str | None:
+        """Return the model of highest expected utility."""
+        belief = self._belief((tenant, agent), self._models)
+        return slate.preferred(belief, self.terms((tenant, agent)), task_type, belief.models)
+
+    def terms(self, scope: Scope) -> slate.Terms:
+        """Return the configuration that weighs an agent's candidates."""
+        found = self._terms.get(scope)
+        if found is None:
+            found = self._terms[scope] = slate.Terms.of(self.shared.configuration, *scope)
+        return found
+
+    def refresh(self, connection: Connection, scopes: Iterable[Scope] | None = None) -> None:
+        """Read what has changed; with `scopes` only those agents, else everything in memory and the configuration."""
+        if scopes is None:
+            tenants = {tenant for tenant, _ in self._beliefs}
+            self.shared = Shared(
+                configuration=configuration.load(connection),
+                routing={tenant: routing_table.load(connection, tenant) for tenant in sorted(tenants)},
+            )
+            self._terms = {}
+            self._generation += 1
+        for scope in list(self._beliefs) if scopes is None else scopes:
+            if scope in self._beliefs:
+                self._take(scope, learned.load(connection, *scope))
+
+    def observe(self, scope: Scope, task_type: str, features: Mapping[str, object]) -> None:
+        """Remember the features of a run, for novelty."""
+        self._reference(scope).add({"task_type": task_type, **features})
+
+    def _take(self, scope: Scope, knowledge: Knowledge) -> None:
+        known = self._beliefs.get(scope)
+        self._beliefs[scope] = Belief(knowledge, known.models if known is not None else self._models)
+
+    def _belief(self, scope: Scope, models: Sequence[str]) -> Belief:
+        belief = self._beliefs.get(scope)
+        if belief is None:
+            belief = self._first(scope)
+        if models:
+            wider = belief.with_models(models)
+            if wider is not belief:
+                self._beliefs[scope] = belief = wider
+        return belief
+
+    def _first(self, scope: Scope) -> Belief:
+        """Load an agent the first time it is decided for; an unreachable store means an empty belief."""
+        tenant, agent = scope
+        try:
+            with self._store.read() as connection:
+                knowledge = learned.load(connection, tenant, agent)
+                if tenant not in self.shared.routing:
+                    tables = {**self.shared.routing, tenant: routing_table.load(connection, tenant)}
+                    self.shared = msgspec.structs.replace(self.shared, routing=tables)
+                    self._generation += 1
+        except StoreError as error:
+            log.warning("nothing is known of agent %s for now: %s", agent, error)
+            knowledge = Knowledge(tenant=tenant, agent=agent, spend=Spend(tenant=tenant, agent=agent))
+        self._beliefs[scope] = Belief(knowledge, self._models)
+        return self._beliefs[scope]
+
+    def _slate(self, scope: Scope, belief: Belief, task_type: str, models: tuple[str, ...], *, safest: bool) -> Slate:
+        terms = self.terms(scope)
+        table = self.shared.routing.get(scope[0], {})
+        key = (task_type, models, safest, self._this_month(), self._generation)
+        found = belief.derived.get(key)
+        if not isinstance(found, Slate):
+            month = self._this_month()
+            found = slate.slate(belief, terms, table, task_type=task_type, models=models, month=month, safest=safest)
+            belief.derived[key] = found
+        return found
+
+    def _this_month(self) -> str:
+        now = self._clock.monotonic()
+        until, month = self._month
+        if now >= until:
+            month = f"{self._clock.now():%Y-%m}"
+            self._month = (now + 60.0, month)
+        return month
+
+    def _novel(self, scope: Scope, request: Request) -> float | None:
+        reference = self._novelty.get(scope)
+        return None if reference is None else reference.novelty({"task_type": request.task_type, **request.features})
+
+    def _reference(self, scope: Scope) -> NoveltyReference:
+        return self._novelty.setdefault(scope, NoveltyReference())
+
+    def _decision(self, belief: Belief, found: Slate, model: str, novelty: float | None) -> Decision:
+        probability = next(c.probability for c in found.candidates if c.model == model)
+        return Decision(
+            model=model,
+            rule=found.rule,
+            reason=_reason(found, model, probability, novelty),
+            propensity=probability,
+            slate=found,
+            attempt=0,
+            epoch=belief.epoch(model),
+            novelty=novelty,
+        )
+
+
+def _reason(found: Slate, model: str, probability: float, novelty: float | None) -> str:
+    chosen = next(c for c in found.candidates if c.model == model)
+    cost = "" if chosen.cost_usd is None else f" at ${chosen.cost_usd:.4g} a run"
+    quality = f"expected quality {chosen.quality:.2f} ± {chosen.quality_sd:.2f}"
+    basis = f"{model}: {quality}{cost}, from {chosen.observed:.0f} runs"
+    strange = "" if novelty is None or found.rule != "novelty" else f" (novelty {novelty:.2f})"
+    explored = "" if probability >= 0.5 or found.rule == "learned" else " This run explores another model on purpose."
+    return f"{found.why}{strange}. {basis}; chosen with probability {probability:.3f}.{explored}"

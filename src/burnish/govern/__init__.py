@@ -1,0 +1,1 @@
+"""What people decide about learning, and the record of it."""

@@ -1,0 +1,572 @@
+"""The whole loop, as the design draws it: capture → score → learn → act, closed through the store.
+
+A host holds one `Loop` a process. Runs are handed to a writer thread; what it writes is scored and learned from in the
+same transaction, and the router then decides by it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from burnish import answers
+from burnish.act import routing_table
+from burnish.act.router import Router
+from burnish.capture import checks, ledger as capture
+from burnish.capture.counters import Counts, read_all
+from burnish.capture.prices import PriceTable
+from burnish.capture.recorder import Flushed, Recorder
+from burnish.capture.records import Bundle, PoolEventRecord, RunRecord
+from burnish.capture.run import Site, make_signal
+from burnish.clock import Clock, SystemClock
+from burnish.errors import BurnishError, InvalidValue, LoopClosed, StoreUnavailable
+from burnish.events import (
+    Bus,
+    CaptureProblem,
+    DriftAlarm,
+    Event,
+    EventT,
+    ExecutionRecorded,
+    PoolClosed,
+    PoolCreated,
+    RoutingDecision,
+    RunRescored,
+    TaskCompleted,
+)
+from burnish.govern import configuration
+from burnish.ids import IdSource, UuidV7Source
+from burnish.learn import health, pacing, performance
+from burnish.run import Run
+from burnish.score import scoring
+from burnish.score.ledger import Trend
+from burnish.score.loss import weigh
+from burnish.score.scoring import Scored
+from burnish.score.terms import TERMS, Evidence, Measure, Term
+from burnish.settings import Settings, load as load_settings
+from burnish.store import migrate
+from burnish.store.opening import open_store
+from burnish.store.store import Store
+
+log = logging.getLogger("burnish")
+WATCH_SECONDS = 0.25
+REPEAT_SECONDS = 60.0
+
+
+class Loop:
+    """The learning loop of one process. Make it with `burnish.open()`; safe to use from any thread and after a fork."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        settings: Settings,
+        clock: Clock,
+        ids: IdSource,
+        prices: PriceTable,
+        models: Sequence[str] = (),
+        seed: int | None = None,
+    ) -> None:
+        self.store = store
+        self.settings = settings
+        self.bus = Bus()
+        self._clock = clock
+        self._ids = ids
+        self._terms: dict[str, Term] = dict(TERMS)
+        self._closed = False
+        self._ready = False
+        self._revision = ""
+        self._next_watch = 0.0
+        self._reported: dict[str, float] = {}
+        self._learning = threading.RLock()
+        self.router = Router(store, clock=clock, models=models, seed=seed)
+        self.recorder = Recorder(
+            self._absorb,
+            home=self.home,
+            process_id=ids(),
+            settings=settings,
+            problem=self._problem,
+            idle=self._watch,
+        )
+        self._site = Site(
+            clock=clock,
+            ids=ids,
+            prices=prices,
+            clip_chars=settings.clip_chars,
+            process_id=lambda: self.recorder.process_id,
+            started=self.recorder.started,
+            finish=self.recorder.put,
+            refuse=self._refuse,
+        )
+        _living.add(self)
+
+    @property
+    def home(self) -> Path:
+        """Return the folder of this machine's spool and counters."""
+        if self.store.kind == "sqlite":
+            return Path(self.store.url.removeprefix("sqlite:///")).parent
+        return Path(self.settings.home).absolute()
+
+    # -- capture ------------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        *,
+        agent: str = "default",
+        task: str | None = None,
+        task_type: str = "general",
+        tenant: str | None = None,
+        **facts: object,
+    ) -> Run:
+        """Open a run; use it as `with` or `async with`.
+
+        Args:
+            agent: Who executes: planner, coder, support.
+            task: What is to be done, in words.
+            task_type: The closed label that learning is keyed by.
+            tenant: The isolation boundary; the settings' by default.
+            **facts: Any of project, phase, conversation, user, parent (a run's id), features (dict), extra (dict),
+                estimated_cost_usd, estimated_duration_s, estimated_quality, estimated_tokens, budget_usd,
+                complexity, tier, pool, routing_confidence, embedding_text, started_at, duration_s.
+        """
+        if self._closed:
+            self._refuse("loop.run", LoopClosed("loop.run()"), None)
+        listener = self.bus.publish if self.bus.wants(RoutingDecision) else None
+        return Run(
+            self._site,
+            self.router,
+            listener,
+            tenant=tenant or self.settings.tenant,
+            agent=agent,
+            task_type=task_type,
+            task=task,
+            **facts,
+        )
+
+    def feedback(
+        self,
+        run_id: str,
+        *,
+        rating: int | None = None,
+        accepted: bool | None = None,
+        success: bool | None = None,
+        quality: float | None = None,
+        correction: str | None = None,
+        comment: str | None = None,
+        source: str = "user",
+        tenant: str | None = None,
+    ) -> None:
+        """Add what people or checks say of a run after it ended, days later if need be; its loss is computed anew.
+
+        Args:
+            run_id: The run's id.
+            rating: 1 to 5.
+            accepted: Whether the user took the result; a correction alone counts as not accepted.
+            success: Whether it was solved after all.
+            quality: Graded result in [0, 1].
+            correction: What the result should have been.
+            comment: Anything else.
+            source: Who says so.
+            tenant: The run's tenant; the settings' by default.
+        """
+        verdicts = {
+            "rating": None if rating is None else _rating(rating),
+            "accepted": accepted if accepted is not None or correction is None else False,
+            "success": success,
+            "quality": quality,
+        }
+        for name, value in verdicts.items():
+            if value is not None:
+                self.signal(run_id, name, value, source=source, tenant=tenant)
+        for name, text in (("correction", correction), ("comment", comment)):
+            if text is not None:
+                self.signal(run_id, name, label=text, source=source, tenant=tenant)
+
+    def signal(
+        self,
+        run_id: str,
+        name: str,
+        value: float | bool | None = None,
+        *,
+        label: str | None = None,
+        reason: str | None = None,
+        source: str = "host",
+        tenant: str | None = None,
+    ) -> None:
+        """Add an observation to a run that has ended."""
+        if self._closed:
+            self._refuse("signal", LoopClosed("loop.signal()"), run_id)
+            return
+        try:
+            record = make_signal(
+                self._site,
+                tenant or self.settings.tenant,
+                run_id,
+                name,
+                value,
+                label=label,
+                reason=reason,
+                source=source,
+                late=True,
+            )
+        except BurnishError as error:
+            self._refuse("signal", error, run_id)
+            return
+        self.recorder.put(Bundle(signals=[record]), 500 + len(record.label or ""))
+
+    def on(self, event: type[EventT], handler: Callable[[EventT], None]) -> Callable[[], None]:
+        """Call `handler` for every event of this type; returns a function that unsubscribes."""
+        return self.bus.on(event, handler)
+
+    def publish(self, event: Event) -> None:
+        """Report what happened in the host: TaskCompleted becomes a run; PoolCreated and PoolClosed are kept."""
+        if isinstance(event, TaskCompleted):
+            self._task_completed(event)
+        elif isinstance(event, (PoolCreated, PoolClosed)):
+            kind = "created" if isinstance(event, PoolCreated) else "closed"
+            record = PoolEventRecord(
+                id=self._ids(),
+                created_at=self._clock.now(),
+                tenant=self.settings.tenant,
+                pool=event.pool,
+                kind=kind,
+                facts=event.facts,
+            )
+            self.recorder.put(Bundle(pool_events=[record]), 1_000)
+        self.bus.publish(event)
+
+    def register_term(self, name: str, measure: Measure, *, weight: float) -> None:
+        """Add a term of your own to the loss.
+
+        Args:
+            name: Its name in weights and breakdown.
+            measure: Evidence → [0, 1], or None when there is none. One that raises counts as missing and is reported.
+            weight: Share relative to the nine terms, which sum to 1; all are then scaled to sum to 1.
+        """
+        if name in TERMS:
+            raise InvalidValue("name", name, "it is one of the nine terms; set its weight with score.weights instead")
+        if not weight > 0:
+            raise InvalidValue("weight", weight, "give a number above 0")
+
+        def guarded(evidence: Evidence) -> float | None:
+            try:
+                found = measure(evidence)
+                return None if found is None else checks.number(f"term {name}", found, 0.0, 1.0)
+            except Exception as error:  # noqa: BLE001 - a user's term is data
+                self._problem(f"term {name}", str(error))
+                return None
+
+        self._terms = {**self._terms, name: Term(weight, guarded)}
+
+    # -- configuration ------------------------------------------------------------------------------------------------
+
+    def configure(
+        self, key: str, value: object, *, tenant: str | None = None, agent: str = "", phase: str = ""
+    ) -> None:
+        """Set a configuration key for a tenant, an agent or one phase of it.
+
+        In force here at once, in every other process within a second.
+
+        Raises:
+            InvalidValue: Unknown key, or a value that does not fit it.
+            StoreError: The store cannot be written.
+        """
+        self._prepare()
+        scope = {"tenant": tenant or self.settings.tenant, "agent": agent, "phase": phase}
+        if key == "score.weights" and isinstance(value, Mapping):
+            weigh(value, self._terms)
+        with self.store.write() as connection:
+            configuration.put(connection, key, value, **scope, ids=self._ids, now=self._clock.now())
+        self.refresh()
+
+    def set_routing(self, task_type: str, *, mode: str, model: str | None = None, tenant: str | None = None) -> None:
+        """Pin a task type to a model, give it a model to start with, or leave it to learning.
+
+        Raises:
+            InvalidValue: Unknown mode, or a model is missing.
+            StoreError: The store cannot be written.
+        """
+        self._prepare()
+        with self.store.write() as connection:
+            routing_table.put(
+                connection,
+                self.store.kind,
+                tenant=tenant or self.settings.tenant,
+                task_type=task_type,
+                mode=mode,
+                model=model,
+                ids=self._ids,
+                now=self._clock.now(),
+            )
+        self.refresh()
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    def runs(
+        self, *, agent: str | None = None, task_type: str | None = None, before: str | None = None, limit: int = 20
+    ) -> list[RunRecord]:
+        """Return the newest runs first; `before` is the id of the last run of the page before."""
+        with self.store.read() as connection:
+            return capture.list_runs(
+                connection, tenant=self.settings.tenant, agent=agent, task_type=task_type, before=before, limit=limit
+            )
+
+    def explain(self, run_id: str) -> answers.Explanation:
+        """Return everything known of a run: decisions and their reasons, calls, gates, signals, losses."""
+        return answers.explain(self.store, run_id, tenant=self.settings.tenant)
+
+    def models(self, *, agent: str | None = None) -> list[answers.ModelReport]:
+        """Return what was learned of every model, by agent and task type."""
+        return answers.models(self.store, self.router, tenant=self.settings.tenant, agent=agent)
+
+    def route(self, task_type: str, *, agent: str | None = None) -> list[answers.RouteReport]:
+        """Return how the next run of a task type would be routed, for one agent or for each."""
+        return answers.route(self.store, self.router, task_type, tenant=self.settings.tenant, agent=agent)
+
+    def trends(self) -> list[Trend]:
+        """Return each agent's mean loss, and its change over 7 and 30 days."""
+        return answers.trends(self.store, tenant=self.settings.tenant, now=self._clock.now())
+
+    def alarms(self, *, agent: str = "default") -> list[DriftAlarm]:
+        """Return the drift alarms of an agent, oldest first."""
+        return answers.alarms(self.store, tenant=self.settings.tenant, agent=agent)
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def flush(self, timeout: float | None = 30.0) -> Flushed:
+        """Wait until every finished run is in the store (or, when that is away, in the spool)."""
+        return self.recorder.flush(timeout)
+
+    def close(self, timeout: float | None = 30.0) -> Flushed:
+        """Flush and stop. Runs that end afterwards are dropped and counted."""
+        self._closed = True
+        done = self.recorder.close(timeout)
+        self.store.close()
+        return done
+
+    def __enter__(self) -> Self:
+        """Return the loop; leaving the block closes it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the loop."""
+        self.close()
+
+    def status(self) -> list[Counts]:
+        """Return the account of every process that captured from this machine: stored, spooled, dropped, lost."""
+        return read_all(self.home / "processes")
+
+    def refresh(self) -> None:
+        """Read configuration and beliefs anew."""
+        self._prepare()
+        with self._learning, self.store.read() as connection:
+            self.router.refresh(connection)
+
+    # -- what the writer thread does ----------------------------------------------------------------------------------
+
+    def _absorb(self, bundles: list[Bundle]) -> None:
+        """Write a batch, score it and learn from it: one transaction."""
+        self._prepare()
+        now = self._clock.now()
+        kind = self.store.kind
+        with self._learning:
+            with self.store.write() as connection:
+                arrived = capture.write(connection, kind, bundles)
+                scored = scoring.score(
+                    connection,
+                    kind,
+                    arrived,
+                    configuration=self.router.shared.configuration,
+                    epoch_of=lambda tenant, agent, model: self.router.belief(tenant, agent).epoch(model),
+                    ids=self._ids,
+                    now=now,
+                    terms=self._terms,
+                )
+                performance.add(connection, kind, scored, ids=self._ids, now=now)
+                alarms = health.watch(connection, kind, scored, self._predict, ids=self._ids, now=now)
+                pacing.add(connection, kind, scored, self.router.shared.configuration, ids=self._ids, now=now)
+                routing_table.count_scores(
+                    connection,
+                    kind,
+                    scored,
+                    self._preferred(scored),
+                    self.router.shared.configuration,
+                    ids=self._ids,
+                    now=now,
+                )
+            with self.store.read() as connection:
+                self.router.refresh(connection, {(item.run.tenant, item.run.agent) for item in scored})
+        self._announce(scored, alarms)
+
+    def _predict(self, tenant: str, agent: str, task_type: str, model: str) -> float:
+        return self.router.belief(tenant, agent).expected_quality(task_type, model)
+
+    def _preferred(self, scored: Sequence[Scored]) -> dict[tuple[str, str, str], str]:
+        keys = {(item.run.tenant, item.run.agent, item.run.task_type) for item in scored if item.first}
+        found = {key: self.router.preferred(*key) for key in keys}
+        return {key: model for key, model in found.items() if model is not None}
+
+    def _announce(self, scored: Sequence[Scored], alarms: Sequence[DriftAlarm]) -> None:
+        for item in scored:
+            if item.first:
+                self.router.observe((item.run.tenant, item.run.agent), item.run.task_type, item.run.features)
+            if item.first and self.bus.wants(ExecutionRecorded):
+                self.bus.publish(_recorded(item))
+            elif not item.first and item.loss is not None and self.bus.wants(RunRescored):
+                self.bus.publish(RunRescored(run_id=item.run.id, before=item.loss_before, after=item.loss.value))
+        for alarm in alarms:
+            self.bus.publish(alarm)
+
+    def _watch(self) -> None:
+        """Notice what other processes wrote."""
+        now = time.monotonic()
+        if now < self._next_watch or self._closed:
+            return
+        self._next_watch = now + WATCH_SECONDS
+        try:
+            revision = self.store.revision()
+            if revision != self._revision:
+                self._revision = revision
+                self.refresh()
+        except BurnishError as error:
+            log.debug("the store was not read: %s", error)
+
+    def _prepare(self) -> None:
+        """Create the tables of an empty store, and check those of another; once a process."""
+        if self._ready:
+            return
+        with self.store.read() as connection:
+            found = migrate.current_version(connection)
+        if found is None:
+            migrate.upgrade(self.store)
+        self.store.require_schema()
+        with self.store.write() as connection:
+            routing_table.seed(
+                connection, self.store.kind, tenant=self.settings.tenant, ids=self._ids, now=self._clock.now()
+            )
+        self._ready = True
+        self.refresh()
+
+    def _task_completed(self, event: TaskCompleted) -> None:
+        facts = {"extra": {"task_id": event.task_id}} if event.task_id is not None else {}
+        run = self.run(
+            agent=event.agent,
+            task=event.task,
+            task_type=event.task_type,
+            started_at=event.started_at,
+            duration_s=event.duration_s,
+            cost_usd=event.cost_usd,
+            model=event.model,
+            **{**facts, **event.facts},
+        )
+        run.outcome(event.success, quality=event.quality)
+        run.finish()
+
+    def _refuse(self, what: str, error: Exception, run_id: str | None) -> None:
+        """Raise what was refused (strict), or report it as data."""
+        if self.settings.strict:
+            raise error
+        self._problem(what, str(error), run_id)
+
+    def _problem(self, what: str, message: str, run_id: str | None = None) -> None:
+        now = time.monotonic()
+        if now >= self._reported.get(what, 0.0):
+            self._reported[what] = now + REPEAT_SECONDS
+            log.warning("%s: %s", what, message)
+        self.bus.publish(CaptureProblem(what=what, message=message, run_id=run_id))
+
+    def forked(self) -> None:
+        """Make a forked child's loop its own: new connections, thread, queue and identity."""
+        self._learning = threading.RLock()
+        self.bus.forked()
+        self.store.forked()
+        if isinstance(self._ids, UuidV7Source):
+            self._ids.reseed()
+        self.recorder.forked(self._ids())
+        self.router.forked()
+        self._revision = ""
+
+
+def open(  # noqa: A001 - burnish.open() reads as gzip.open() does
+    url: str | None = None,
+    *,
+    models: Sequence[str] = (),
+    tenant: str | None = None,
+    strict: bool | None = None,
+    prices: Mapping[str, Mapping[str, float]] | None = None,
+    clock: Clock | None = None,
+    seed: int | None = None,
+    **settings: object,
+) -> Loop:
+    """Open the learning loop.
+
+    Args:
+        url: A folder (SQLite inside) or postgresql://…; BURNISH_URL or ./.burnish by default.
+        models: Models to choose from, until `route.models` is configured.
+        tenant: Isolation boundary of this process's runs.
+        strict: Raise capture errors in the host, for development and tests.
+        prices: Price overrides by model, USD per million tokens: {"my-model": {"input": 0.5, "output": 1.5}}.
+        clock: Where time is read; the machine's clock by default.
+        seed: Makes ids and decisions repeatable.
+        **settings: Any further field of `burnish.settings.Settings`.
+
+    Raises:
+        InvalidValue: A setting or price is not valid.
+        StoreError: The store is damaged, read-only, of another schema, or the URL is wrong. A PostgreSQL that does not
+            answer is no error: runs are spooled until it does.
+    """
+    found = load_settings(overrides={"url": url, "tenant": tenant, "strict": strict, **settings})
+    time_source = clock or SystemClock()
+    loop = Loop(
+        open_store(found.url),
+        settings=found,
+        clock=time_source,
+        ids=UuidV7Source(time_source, seed),
+        prices=PriceTable.load(prices),
+        models=models,
+        seed=seed,
+    )
+    try:
+        loop._prepare()  # noqa: SLF001 - the loop's own factory
+    except StoreUnavailable as error:
+        if loop.store.kind == "sqlite" or found.strict:
+            raise
+        loop._problem("store", f"{error} (runs go to the spool until it answers)")  # noqa: SLF001 - as above
+    return loop
+
+
+def _rating(value: object) -> float | None:
+    return float(checks.integer("rating", value, 1, 5))
+
+
+def _recorded(item: Scored) -> ExecutionRecorded:
+    run = item.run
+    return ExecutionRecorded(
+        run_id=run.id,
+        tenant=run.tenant,
+        agent=run.agent,
+        task_type=run.task_type,
+        model=item.model,
+        quality=item.quality,
+        loss=None if item.loss is None else item.loss.value,
+        cost_usd=run.cost_usd,
+    )
+
+
+_living: weakref.WeakSet[Loop] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for loop in list(_living):
+        loop.forked()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,1 @@
+"""Stage 2: each run gets one loss, and says what it is made of."""
