@@ -30,10 +30,7 @@ class InvalidValue(BurnishError, ValueError):
     """A value is outside the range its field allows."""
 
     def __init__(self, field: str, value: object, remedy: str) -> None:
-        shown = repr(value)
-        if len(shown) > 80:
-            shown = shown[:77] + "..."
-        super().__init__(f"{field}={shown} is not valid: {remedy}")
+        super().__init__(f"{field}={_shown(value)} is not valid: {remedy}")
         self.field = field
         self.remedy = remedy
 
@@ -117,3 +114,12 @@ class SchemaMismatch(StoreError):
             f"store {url} has schema {found or 'none'}, this release needs {wanted}: run `burnish db upgrade` "
             "(or install the release that wrote it)"
         )
+
+
+def _shown(value: object) -> str:
+    """Return a value as text of at most 80 characters; a value whose own repr fails is shown by its type."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - whatever a hostile value raises, the message must be made
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= 80 else text[:77] + "..."

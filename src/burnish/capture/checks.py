@@ -20,12 +20,10 @@ def number(field: str, value: object, low: float = 0.0, high: float = math.inf) 
     Raises:
         InvalidValue: Not a number, NaN, infinite or out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        try:
-            value = float(value)  # type: ignore[arg-type]  # numpy scalars and Decimals have __float__; the rest raises
-        except (TypeError, ValueError) as error:
-            raise InvalidValue(field, value, "give a number") from error
-    result = float(value)
+    try:
+        result = float(value)  # type: ignore[arg-type]  # numbers of any kind have __float__; the rest raises
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidValue(field, value, "give a number") from error
     if not math.isfinite(result):
         raise InvalidValue(field, value, "give a finite number, or leave it out when it is not known")
     if not low <= result <= high:
