@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 from burnish import answers
 from burnish.act import routing_table
@@ -24,7 +24,7 @@ from burnish.capture.counters import Counts, read_all
 from burnish.capture.prices import PriceTable
 from burnish.capture.recorder import Flushed, Recorder
 from burnish.capture.records import Bundle, PoolEventRecord, RunRecord
-from burnish.capture.run import Site, make_signal
+from burnish.capture.run import RunFacts, Site, make_signal
 from burnish.clock import Clock, SystemClock
 from burnish.errors import BurnishError, InvalidValue, LoopClosed, StoreUnavailable
 from burnish.events import (
@@ -122,7 +122,7 @@ class Loop:
         task: str | None = None,
         task_type: str = "general",
         tenant: str | None = None,
-        **facts: object,
+        **facts: Unpack[RunFacts],
     ) -> Run:
         """Open a run; use it as `with` or `async with`.
 
@@ -131,22 +131,14 @@ class Loop:
             task: What is to be done, in words.
             task_type: The closed label that learning is keyed by.
             tenant: The isolation boundary; the settings' by default.
-            **facts: Any of project, phase, conversation, user, parent (a run's id), features (dict), extra (dict),
-                estimated_cost_usd, estimated_duration_s, estimated_quality, estimated_tokens, budget_usd,
-                complexity, tier, pool, routing_confidence, embedding_text, started_at, duration_s.
+            **facts: What else is known beforehand; see `RunFacts`.
         """
         if self._closed:
             self._refuse("loop.run", LoopClosed("loop.run()"), None)
         listener = self.bus.publish if self.bus.wants(RoutingDecision) else None
+        tenant = tenant or self.settings.tenant
         return Run(
-            self._site,
-            self.router,
-            listener,
-            tenant=tenant or self.settings.tenant,
-            agent=agent,
-            task_type=task_type,
-            task=task,
-            **facts,
+            self._site, self.router, listener, tenant=tenant, agent=agent, task_type=task_type, task=task, **facts
         )
 
     def feedback(
@@ -456,17 +448,16 @@ class Loop:
         self.refresh()
 
     def _task_completed(self, event: TaskCompleted) -> None:
-        facts = {"extra": {"task_id": event.task_id}} if event.task_id is not None else {}
-        run = self.run(
-            agent=event.agent,
-            task=event.task,
-            task_type=event.task_type,
-            started_at=event.started_at,
-            duration_s=event.duration_s,
-            cost_usd=event.cost_usd,
-            model=event.model,
-            **{**facts, **event.facts},
-        )
+        facts: RunFacts = {
+            "started_at": event.started_at,
+            "duration_s": event.duration_s,
+            "cost_usd": event.cost_usd,
+            "model": event.model,
+        }
+        if event.task_id is not None:
+            facts["extra"] = {"task_id": event.task_id}
+        facts.update(event.facts)  # type: ignore[typeddict-item]  # a host's facts are checked as any others
+        run = self.run(agent=event.agent, task=event.task, task_type=event.task_type, **facts)
         run.outcome(event.success, quality=event.quality)
         run.finish()
 

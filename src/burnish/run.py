@@ -6,13 +6,14 @@ It joins the two ends of the loop: `capture` records, `act` decides. What was de
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Unpack
 
 from burnish.act.choice import Candidate, Decision
 from burnish.act.fallback import Failure
 from burnish.act.router import Request, Router
 from burnish.capture import checks
 from burnish.capture.records import DecisionRecord
-from burnish.capture.run import RunCapture, Site
+from burnish.capture.run import RunCapture, RunFacts, Site
 from burnish.errors import InvalidValue
 from burnish.events import RoutingDecision
 
@@ -23,9 +24,18 @@ class Run(RunCapture):
     """One run: ask `decide()` for a model, record `call`s, `gate`s and the `outcome`; leaving the block ends it."""
 
     def __init__(
-        self, site: Site, router: Router, decided: Callable[[RoutingDecision], None] | None, **facts: object
+        self,
+        site: Site,
+        router: Router,
+        decided: Callable[[RoutingDecision], None] | None,
+        *,
+        tenant: str,
+        agent: str,
+        task_type: str,
+        task: str | None,
+        **facts: Unpack[RunFacts],
     ) -> None:
-        super().__init__(site, **facts)  # type: ignore[arg-type]  # tenant, agent and task_type are checked there
+        super().__init__(site, tenant=tenant, agent=agent, task_type=task_type, task=task, **facts)
         self._router = router
         self._decided = decided
         self._made: list[tuple[str, Decision]] = []
@@ -147,7 +157,6 @@ class Run(RunCapture):
         ]
 
     def _confidence(self) -> float | None:
-        """Return how sure the router was: the probability of the model it chose."""
         return self._made[0][1].propensity if self._made else None
 
 

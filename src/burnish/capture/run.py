@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Self, TypedDict, Unpack
 
 import msgspec
 
@@ -54,6 +54,42 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """Report (or raise) a refused value: what was called, the error, the run's id."""
 
 
+class RunFacts(TypedDict, total=False):
+    """What may be said of a run when it is opened. Money in USD, durations in seconds, quality in [0, 1]."""
+
+    project: str | None
+    phase: str | None
+    conversation: str | None
+    """The host's own key of the conversation the run belongs to."""
+    user: str | None
+    parent: str | None
+    """Id of the run this one was opened for, when it does not run inside its `with` block."""
+    features: Mapping[str, object] | None
+    """Further categorical or numeric facts about the task, for novelty and learning."""
+    extra: Mapping[str, object] | None
+    """Anything to be kept with the run."""
+    estimated_cost_usd: float | None
+    estimated_duration_s: float | None
+    estimated_quality: float | None
+    estimated_tokens: int | None
+    budget_usd: float | None
+    routing_confidence: float | None
+    """How sure the host's own router was, in [0, 1]; ours fills it when it decides."""
+    complexity: int | None
+    tier: str | None
+    pool: str | None
+    embedding_text: str | None
+    """What to embed instead of task and summary."""
+    model: str | None
+    policy_id: str | None
+    started_at: datetime | None
+    """For runs recorded after the fact; not in the future."""
+    duration_s: float | None
+    cost_usd: float | None
+    peak_memory_mb: float | None
+    cpu_time_s: float | None
+
+
 class RunCapture:
     """A run in progress. Use as `with` or `async with`; nested runs find their parent by themselves.
 
@@ -61,7 +97,9 @@ class RunCapture:
         id: UUIDv7 of the run; give it to `loop.feedback` later.
     """
 
-    def __init__(self, site: Site, *, tenant: str, agent: str, task_type: str, **facts: object) -> None:
+    def __init__(
+        self, site: Site, *, tenant: str, agent: str, task_type: str, task: str | None = None, **facts: Unpack[RunFacts]
+    ) -> None:
         self._site = site
         self.id = site.ids()
         self._began = site.clock.monotonic()
@@ -84,7 +122,7 @@ class RunCapture:
         self._parent = enclosing if enclosing is not None and not enclosing.finished else None
         self._parent_id = str(parent) if parent is not None else self._parent.id if self._parent else None
         self.root_id: str = self._parent.root_id if self._parent and parent is None else (self._parent_id or self.id)
-        self._facts = self._checked_facts(facts)
+        self._facts = self._checked_facts({"task": task, **facts})
         site.started()
 
     @property
@@ -272,6 +310,9 @@ class RunCapture:
     def _default_model(self) -> str | None:
         return None
 
+    def _confidence(self) -> float | None:
+        return None
+
     def _bundle(self) -> Bundle:
         record = self._record()
         user = self._facts.get("user")
@@ -304,6 +345,7 @@ class RunCapture:
             "completion_tokens": _total(call.completion_tokens for call in self._calls),
             "model": self._final_model(),
             "cpu_time_s": max(0.0, _cpu_seconds() - self._cpu),
+            "routing_confidence": self._confidence(),
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT,
             **facts,
             **self._outcome,
@@ -334,7 +376,7 @@ class RunCapture:
                 current_run.set(self._parent)
             self._token = None
 
-    def _checked_facts(self, facts: dict[str, object]) -> dict[str, object]:
+    def _checked_facts(self, facts: Mapping[str, object]) -> dict[str, object]:
         kept: dict[str, object] = {}
         for field, value in facts.items():
             if value is None:

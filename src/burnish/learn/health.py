@@ -1,8 +1,13 @@
-"""Watch each model for getting worse than its own record, and start a new epoch when it does."""
+"""Watch each model for getting worse than its own record, and start a new epoch when it does.
+
+A run is credited to the epoch in which its model was chosen, so the runs that gave the alarm away sit in the old epoch
+at first. They are the best evidence of the new state: on the alarm, what was seen since the detector last stood at rest
+moves to the new epoch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -12,13 +17,17 @@ from burnish.capture.ledger import to_record
 from burnish.capture.records import RunRecord
 from burnish.events import DriftAlarm
 from burnish.ids import IdSource
+from burnish.learn.performance import Sums
 from burnish.score.scoring import Scored
 from burnish.stats import drift
-from burnish.store.rows import inserter
-from burnish.store.schema.learn import drift_alarms, model_health
+from burnish.store.rows import accumulator, inserter
+from burnish.store.schema.learn import drift_alarms, model_health, model_performance
 
 COOLDOWN = 50
 """Runs of the agent after an alarm during which the drift rule may step in."""
+
+AT_REST = 1.0
+"""Evidence at which the detector has nothing against the model: it began there."""
 
 Predict = Callable[[str, str, str, str], float]
 """(tenant, agent, task type, model) → quality expected before the run was seen."""
@@ -33,7 +42,19 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
     observed: int = 0
     wealth: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    since: Mapping[str, tuple[int, float, float]] = {}
+    """What was seen since the detector last stood at rest: (runs, Σ quality, Σ quality²) by task type."""
     cooldown: int = 0
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Return (tenant, agent, model)."""
+        return self.tenant, self.agent, self.model
+
+    @property
+    def alarmed(self) -> bool:
+        """Tell whether the evidence has reached the alarm."""
+        return drift.DriftState(self.wealth).alarmed()
 
     @property
     def evidence(self) -> float:
@@ -54,9 +75,14 @@ def watch(
     for item, (model, epoch, quality) in fresh:
         _cool(states, item.run.tenant, item.run.agent)
         expected = predict(item.run.tenant, item.run.agent, item.run.task_type, model)
-        alarm = _observe(states, item.run, model, epoch, quality, expected)
-        if alarm is not None:
-            alarms.append(alarm)
+        before, after = _observed(states, item.run, model, epoch, quality, expected)
+        if after.alarmed:
+            alarms.append(_alarm(item.run, after))
+            _begin_epoch(connection, kind, after, ids, now)
+            after = Health(
+                tenant=after.tenant, agent=after.agent, model=model, epoch=before.epoch + 1, cooldown=COOLDOWN
+            )
+        states[before.key] = after
     _store(connection, list(states.values()))
     rows = [_alarm_row(alarm, states[alarm.tenant, alarm.agent, alarm.model].epoch, ids, now) for alarm in alarms]
     inserter(drift_alarms, kind)(connection, rows)
@@ -82,7 +108,7 @@ States = dict[tuple[str, str, str], Health]
 
 def _locked(connection: Connection, kind: str, keys: set[tuple[str, str, str]], ids: IdSource, now: datetime) -> States:
     """Return the state of these models and of all others of the same agents, locked until commit."""
-    fresh = [(ids(), now, *key, 0, 0, (0.0, 0.0, 0.0), 0) for key in sorted(keys)]
+    fresh = [(ids(), now, *key, 0, 0, {"wealth": (0.0, 0.0, 0.0), "since": {}}, 0) for key in sorted(keys)]
     inserter(model_health, kind)(connection, fresh)
     table = model_health
     states: States = {}
@@ -99,24 +125,41 @@ def _cool(states: States, tenant: str, agent: str) -> None:
             states[key] = msgspec.structs.replace(state, cooldown=state.cooldown - 1)
 
 
-def _observe(
+def _observed(
     states: States, run: RunRecord, model: str, epoch: int, quality: float, expected: float
-) -> DriftAlarm | None:
-    key = (run.tenant, run.agent, model)
-    state = states[key]
+) -> tuple[Health, Health]:
+    """Return the model's state before and after one run."""
+    state = states[run.tenant, run.agent, model]
     if epoch < state.epoch:
-        return None  # chosen before the last alarm: it says nothing about the model as it is now
+        return state, state  # chosen before the last alarm: it says nothing about the model as it is now
     moved = drift.update(drift.DriftState(state.wealth), predicted=expected, observed=quality)
-    observed = state.observed + 1
-    if not moved.alarmed():
-        states[key] = msgspec.structs.replace(state, observed=observed, wealth=moved.wealth)
-        return None
-    states[key] = msgspec.structs.replace(
-        state, epoch=state.epoch + 1, observed=0, wealth=(0.0, 0.0, 0.0), cooldown=COOLDOWN
-    )
+    n, total, squares = state.since.get(run.task_type, (0, 0.0, 0.0))
+    seen = {**state.since, run.task_type: (n + 1, total + quality, squares + quality * quality)}
+    since = {} if moved.evidence <= AT_REST else seen
+    return state, msgspec.structs.replace(state, observed=state.observed + 1, wealth=moved.wealth, since=since)
+
+
+def _alarm(run: RunRecord, state: Health) -> DriftAlarm:
     return DriftAlarm(
-        tenant=run.tenant, agent=run.agent, model=model, run_id=run.id, evidence=moved.evidence, observed=observed
+        tenant=state.tenant,
+        agent=state.agent,
+        model=state.model,
+        run_id=run.id,
+        evidence=state.evidence,
+        observed=state.observed,
     )
+
+
+def _begin_epoch(connection: Connection, kind: str, state: Health, ids: IdSource, now: datetime) -> None:
+    """Move what gave the alarm away from the old epoch's cells to the new one's."""
+    rows = []
+    for task_type, seen in state.since.items():
+        for epoch, sign in ((state.epoch, -1), (state.epoch + 1, 1)):
+            sums = Sums(n_quality=sign * seen[0], sum_quality=sign * seen[1], sum_quality_sq=sign * seen[2])
+            rows.append(
+                (ids(), now, state.tenant, state.agent, task_type, state.model, epoch, *msgspec.structs.astuple(sums))
+            )
+    accumulator(model_performance, kind)(connection, rows)
 
 
 def _store(connection: Connection, states: Sequence[Health]) -> None:
@@ -126,14 +169,15 @@ def _store(connection: Connection, states: Sequence[Health]) -> None:
         values = {
             "epoch": state.epoch,
             "observed": state.observed,
-            "drift_state": state.wealth,
+            "drift_state": {"wealth": state.wealth, "since": state.since},
             "cooldown": state.cooldown,
         }
         connection.execute(update(table).where(*where).values(**values))
 
 
 def _health(row: dict[str, object]) -> Health:
-    return to_record({**row, "wealth": row["drift_state"]}, Health)
+    state = row["drift_state"]
+    return to_record({**row, **(state if isinstance(state, dict) else {})}, Health)
 
 
 def _alarm_row(alarm: DriftAlarm, epoch: int, ids: IdSource, now: datetime) -> tuple[object, ...]:

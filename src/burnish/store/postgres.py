@@ -35,7 +35,6 @@ class PostgresBackend:
                 "connect_timeout": CONNECT_SECONDS,
                 "prepare_threshold": None,
                 "application_name": "burnish",
-                "options": "-c timezone=UTC",
             },
             json_serializer=encode_json,
             json_deserializer=decode_json,

@@ -1,6 +1,6 @@
 """Stage 4 tables: additive counters, so that any number of processes can add to them without losing one another's.
 
-Every counter row is the plain sum of what scored runs contributed; `learn.rebuild` recomputes them from the runs.
+Every counter row is the plain sum of what scored runs contributed, nothing else.
 """
 
 from __future__ import annotations
