@@ -221,16 +221,11 @@ class Loop:
         if isinstance(event, TaskCompleted):
             self._task_completed(event)
         elif isinstance(event, (PoolCreated, PoolClosed)):
-            kind = "created" if isinstance(event, PoolCreated) else "closed"
-            record = PoolEventRecord(
-                id=self._ids(),
-                created_at=self._clock.now(),
-                tenant=self.settings.tenant,
-                pool=event.pool,
-                kind=kind,
-                facts=event.facts,
-            )
-            self.recorder.put(Bundle(pool_events=[record]), 1_000)
+            try:
+                self.recorder.put(Bundle(pool_events=[self._pool_event(event)]), 1_000)
+            except InvalidValue as error:
+                self._refuse("publish", error, None)
+                return
         self.bus.publish(event)
 
     def register_term(self, name: str, measure: Measure, *, weight: float) -> None:
@@ -382,8 +377,9 @@ class Loop:
                     now=now,
                     terms=self._terms,
                 )
-                performance.add(connection, kind, scored, ids=self._ids, now=now)
+                # Every writer locks health before performance: the other way round two of them could deadlock.
                 alarms = health.watch(connection, kind, scored, self._predict, ids=self._ids, now=now)
+                performance.add(connection, kind, scored, ids=self._ids, now=now)
                 pacing.add(connection, kind, scored, self.router.shared.configuration, ids=self._ids, now=now)
                 routing_table.count_scores(
                     connection,
@@ -446,6 +442,16 @@ class Loop:
             )
         self._ready = True
         self.refresh()
+
+    def _pool_event(self, event: PoolCreated | PoolClosed) -> PoolEventRecord:
+        return PoolEventRecord(
+            id=self._ids(),
+            created_at=self._clock.now(),
+            tenant=self.settings.tenant,
+            pool=checks.name("pool", event.pool),
+            kind="created" if isinstance(event, PoolCreated) else "closed",
+            facts=checks.facts("facts", event.facts),
+        )
 
     def _task_completed(self, event: TaskCompleted) -> None:
         facts: RunFacts = {

@@ -121,7 +121,13 @@ class Router:
         """Return the fallback order should `first`, and then each next model, fail on quality."""
         scope = (request.tenant, request.agent)
         models = self.candidates(request)
-        return fallback.chain(self._belief(scope, models), self.terms(scope), request.task_type, models, first)
+        belief = self._belief(scope, models)
+        key = ("chain", request.task_type, models, first, self._generation)
+        found = belief.derived.get(key)
+        if not isinstance(found, list):
+            found = fallback.chain(belief, self.terms(scope), request.task_type, models, first)
+            belief.derived[key] = found
+        return found
 
     def belief(self, tenant: str, agent: str) -> Belief:
         """Return what is believed about an agent's models."""

@@ -6,14 +6,16 @@ to the spool instead and tries again with growing pauses. What cannot be kept is
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -70,20 +72,24 @@ class Recorder:
         self._process_id = process_id
         self._queue: deque[tuple[Bundle, int]] = deque()
         self._bytes = 0
+        self._queued = 0
+        self._settled = 0
+        self._hurry_until = 0
+        self._lost = 0
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
-        self._busy = False
         self._closing = False
-        self._hurry = False
         self._pause = 0.0
         self._back_off_length = 0.0
         self._counters: Counters | None = None
         self._spool = Spool(self._home / "spool", process_id)
-        self._next_orphan_check = 0.0
+        self._next_drain = 0.0
 
     def forked(self, process_id: str) -> None:
         """Start afresh in a forked child: what waits belongs to the parent, which still has it."""
+        if self._counters is not None:
+            self._counters.close()
         self._reset(process_id)
 
     @property
@@ -110,45 +116,49 @@ class Recorder:
                 self._dropped([bundle])
             else:
                 self._queue.append((bundle, size))
+                self._queued += 1
                 self._bytes += size
-                waiting = len(self._queue)
                 if self._thread is None:
                     self._start()
-                elif waiting in {1, self._settings.batch_runs}:
+                elif len(self._queue) in {1, self._settings.batch_runs}:
                     self._wake.notify_all()
         if full:
             self._problem("queue", "a run was dropped: the queue is full or the loop is closed; see `burnish status`")
         return not full
 
     def flush(self, timeout: float | None = 30.0) -> Flushed:
-        """Wait until everything queued before the call is written or spooled, at most `timeout` seconds."""
+        """Wait until everything queued before the call is written or spooled, at most `timeout` seconds.
+
+        Called by an event handler on the writer thread, it cannot wait and returns at once.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._wake:
-            before = self.counts()
-            while (self._queue or self._busy) and self._thread is not None:
-                self._hurry = True
+            target = self._hurry_until = self._queued
+            while self._settled < target and self._thread not in {None, threading.current_thread()}:
                 self._wake.notify_all()
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     break
                 self._wake.wait(left if left is None else min(left, 0.5))
-            after = self.counts()
-            complete = not self._queue and not self._busy
-        return Flushed(
-            complete=complete,
-            durable=complete and after.dropped == before.dropped,
-            stored=after.stored,
-            spooled=after.spooled,
-            dropped=after.dropped,
-        )
+            complete = self._settled >= target
+            counts = self.counts()
+            return Flushed(
+                complete=complete,
+                durable=complete and not self._lost,
+                stored=counts.stored,
+                spooled=counts.spooled,
+                dropped=counts.dropped,
+            )
 
     def close(self, timeout: float | None = 30.0) -> Flushed:
         """Flush, then stop the thread. Later `put`s are dropped and counted."""
         with self._lock:
             self._closing = True
+            thread = self._thread
+        if thread is None:
+            self._work()  # what is left when no thread could be started
         done = self.flush(timeout)
         with self._wake:
-            thread = self._thread
             self._wake.notify_all()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
@@ -157,26 +167,27 @@ class Recorder:
     def counts(self) -> Counts:
         """Return this process's account."""
         if self._counters is None:
-            return Counts(
-                process_id=self._process_id, pid=os.getpid(), started=0, finished=0, stored=0, spooled=0, dropped=0
-            )
+            return Counts(process_id=self._process_id, pid=os.getpid())
         return self._counters.counts()
 
     def _count(self, field: str, amount: int = 1) -> None:
         if self._counters is None:
-            try:
-                self._counters = Counters(self._home / "processes", self._process_id)
-            except OSError as error:
-                log.debug("counters cannot be kept in %s: %s", self._home, error)
-                return
+            self._counters = Counters(self._home / "processes", self._process_id)
         self._counters.add(field, amount)
 
     def _dropped(self, bundles: list[Bundle]) -> None:
-        self._count("dropped", sum(1 for bundle in bundles if bundle.run is not None))
+        self._lost += len(bundles)
+        self._count("dropped", _runs(bundles))
 
     def _start(self) -> None:
-        self._thread = threading.Thread(target=self._work, name="burnish-writer", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._work, name="burnish-writer", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # too many threads, or the interpreter is ending: close() writes what waits
+            log.warning("the writer thread could not be started: %s", error)
+            return
+        self._thread = thread
+        _close_with_process()
 
     def _work(self) -> None:
         while True:
@@ -184,33 +195,33 @@ class Recorder:
                 if not self._queue and self._closing:
                     return
                 self._rest()
-                batch = self._take()
-                self._busy = bool(batch)
-            if batch:
-                self._write(batch)
-            else:
-                self._housekeeping()
-            with self._wake:
-                self._busy = False
-                if not self._queue:
-                    self._hurry = False
-                self._wake.notify_all()
+                taken = self._take()
+            self._write([bundle for bundle, _ in taken])
+            self._settle(taken)
+            self._housekeeping()
+
+    def _settle(self, taken: list[tuple[Bundle, int]]) -> None:
+        with self._wake:
+            self._settled += len(taken)
+            self._wake.notify_all()
 
     def _rest(self) -> None:
-        if not self._queue and not self._hurry and not self._closing:
+        if not self._queue and not self._urgent():
             self._wake.wait(IDLE_SECONDS)
-        if self._queue and not self._hurry and not self._closing and len(self._queue) < self._settings.batch_runs:
+        if self._queue and not self._urgent() and len(self._queue) < self._settings.batch_runs:
             self._wake.wait(self._settings.flush_seconds)
 
-    def _take(self) -> list[Bundle]:
-        batch: list[Bundle] = []
-        while self._queue and len(batch) < self._settings.batch_runs:
-            bundle, size = self._queue.popleft()
-            self._bytes -= size
-            batch.append(bundle)
-        return batch
+    def _urgent(self) -> bool:
+        return self._closing or self._settled < self._hurry_until
+
+    def _take(self) -> list[tuple[Bundle, int]]:
+        taken = [self._queue.popleft() for _ in range(min(len(self._queue), self._settings.batch_runs))]
+        self._bytes -= sum(size for _, size in taken)
+        return taken
 
     def _write(self, batch: list[Bundle]) -> None:
+        if not batch:
+            return
         if time.monotonic() < self._pause:
             self._to_spool(batch)
             return
@@ -219,24 +230,21 @@ class Recorder:
         except StoreError as error:
             self._back_off(error)
             self._to_spool(batch)
-        except Exception as error:  # noqa: BLE001 - one bad record must not cost the others
+        except BaseException as error:  # noqa: BLE001 - one bad record must not cost the others, nor a handler's sys.exit
             self._one_by_one(batch, error)
         else:
             self._back_off_length = 0.0
-            self._stored(batch)
-
-    def _stored(self, batch: list[Bundle]) -> None:
-        with self._lock:
-            self._count("stored", sum(1 for bundle in batch if bundle.run is not None))
-
-    def _one_by_one(self, batch: list[Bundle], error: Exception) -> None:
-        if len(batch) == 1:
             with self._lock:
-                self._dropped(batch)
-            self._problem("store", f"a run was refused by the store and dropped: {error}")
+                self._count("stored", _runs(batch))
+
+    def _one_by_one(self, batch: list[Bundle], error: BaseException) -> None:
+        if len(batch) > 1:
+            for bundle in batch:
+                self._write([bundle])
             return
-        for bundle in batch:
-            self._write([bundle])
+        with self._lock:
+            self._dropped(batch)
+        self._problem("store", f"a run was refused by the store and dropped: {error}")
 
     def _back_off(self, error: StoreError) -> None:
         self._back_off_length = min(max(2 * self._back_off_length, FIRST_PAUSE), LONGEST_PAUSE)
@@ -244,36 +252,50 @@ class Recorder:
         self._problem("store", f"{error} (runs go to the spool until it answers)")
 
     def _to_spool(self, batch: list[Bundle]) -> None:
-        runs = sum(1 for bundle in batch if bundle.run is not None)
         try:
             self._spool.append(batch)
         except OSError as error:
             with self._lock:
                 self._dropped(batch)
-            self._problem("spool", f"{runs} runs were dropped: the store is away and the spool failed: {error}")
+            what = f"{_runs(batch)} runs were dropped: the store is away and the spool failed"
+            self._problem("spool", f"{what}: {error}; free some space in {self._home}, or choose another folder")
+        except Exception as error:  # noqa: BLE001 - what cannot be encoded costs only itself
+            self._each_to_spool(batch, error)
         else:
+            self._next_drain = 0.0
             with self._lock:
-                self._count("spooled", runs)
+                self._count("spooled", _runs(batch))
+
+    def _each_to_spool(self, batch: list[Bundle], error: Exception) -> None:
+        if len(batch) > 1:
+            for bundle in batch:
+                self._to_spool([bundle])
+            return
+        with self._lock:
+            self._dropped(batch)
+        self._problem("spool", f"a run cannot be spooled and was dropped: {error}")
 
     def _housekeeping(self) -> None:
         now = time.monotonic()
         if now < self._pause:
             return
-        if now >= self._next_orphan_check or self._back_off_length:
-            self._next_orphan_check = now + ORPHAN_SECONDS
+        if now >= self._next_drain:
+            self._next_drain = now + ORPHAN_SECONDS
             self._drain()
-        self._idle()
+        try:
+            self._idle()
+        except Exception:
+            log.exception("the writer thread goes on")
 
     def _drain(self) -> None:
         try:
             if self._spool.waiting():
                 self.drain()
         except StoreError as error:
+            self._next_drain = 0.0
             self._back_off(error)
-        except Exception as error:  # noqa: BLE001 - a damaged spool file must not stop the writer
+        except BaseException as error:  # noqa: BLE001 - a damaged spool file must not stop the writer
             self._problem("spool", f"a spool file could not be drained: {error}")
-        else:
-            self._back_off_length = 0.0
 
     def drain(self) -> int:
         """Drain every spool file now, on the calling thread; returns how many bundles were written.
@@ -294,6 +316,32 @@ class Recorder:
                 return
             for bundle in batch:
                 self._drain_batch([bundle])
+        if threading.current_thread() is self._thread:
+            self._serve_queue()
+
+    def _serve_queue(self) -> None:
+        """Between two batches of a long drain, write what the host handed over meanwhile, lest the queue overflow.
+
+        When that fails it stays queued and the drain ends: the spool is locked now and cannot take it.
+        """
+        with self._lock:
+            taken = self._take()
+        if not taken:
+            return
+        try:
+            self._sink([bundle for bundle, _ in taken])
+        except BaseException:
+            with self._lock:
+                self._queue.extendleft(reversed(taken))
+                self._bytes += sum(size for _, size in taken)
+            raise
+        with self._lock:
+            self._count("stored", _runs([bundle for bundle, _ in taken]))
+        self._settle(taken)
+
+
+def _runs(batch: Sequence[Bundle]) -> int:
+    return sum(1 for bundle in batch if bundle.run is not None)
 
 
 _living: weakref.WeakSet[Recorder] = weakref.WeakSet()
@@ -305,10 +353,11 @@ def _close_all() -> None:
             recorder.close(timeout=5.0)
 
 
-def _register() -> None:
-    import atexit
+def _close_with_process() -> None:
+    """Flush at the end of a multiprocessing child too, which leaves by os._exit and so runs no atexit function."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, _close_all, exitpriority=0)
 
-    atexit.register(_close_all)
 
-
-_register()
+atexit.register(_close_all)
