@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -15,6 +16,7 @@ from sqlalchemy import Connection
 from burnish.act import fallback, routing_table, slate
 from burnish.act.choice import Candidate, Decision, Slate
 from burnish.act.routing_table import Routing
+from burnish.capture import ledger as capture
 from burnish.clock import Clock
 from burnish.errors import NoEligibleModel, StoreError
 from burnish.govern import configuration
@@ -28,6 +30,9 @@ from burnish.store.store import Store
 log = logging.getLogger("burnish")
 Scope = tuple[str, str]
 """(tenant, agent)"""
+
+NOVELTY_RUNS = 250
+"""Runs that novelty is measured against when a process starts."""
 
 
 class Shared(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,9 +66,11 @@ class Router:
         self._novelty: dict[Scope, NoveltyReference] = {}
         self._month = (0.0, "")
         self._generation = 0
+        self._noting = threading.Lock()
 
     def forked(self, seed: int | None = None) -> None:
-        """Draw other random numbers than the parent process."""
+        """Draw other random numbers than the parent process, under a lock of the child's own."""
+        self._noting = threading.Lock()
         self._random = random.Random(seed)  # noqa: S311 - exploration, not secrets
 
     def decide(self, request: Request) -> Decision:
@@ -160,8 +167,11 @@ class Router:
                 self._take(scope, learned.load(connection, *scope))
 
     def observe(self, scope: Scope, task_type: str, features: Mapping[str, object]) -> None:
-        """Remember the features of a run, for novelty."""
-        self._reference(scope).add({"task_type": task_type, **features})
+        """Remember the features of a run, for novelty; only for agents that this process decides for."""
+        reference = self._novelty.get(scope)
+        if reference is not None:
+            with self._noting:
+                reference.add({"task_type": task_type, **features})
 
     def _take(self, scope: Scope, knowledge: Knowledge) -> None:
         known = self._beliefs.get(scope)
@@ -174,15 +184,21 @@ class Router:
         if models:
             wider = belief.with_models(models)
             if wider is not belief:
-                self._beliefs[scope] = belief = wider
+                with self._noting:
+                    if self._beliefs.get(scope) is belief:  # the writer may have refreshed it meanwhile
+                        self._beliefs[scope] = wider
+                return wider
         return belief
 
     def _first(self, scope: Scope) -> Belief:
         """Load an agent the first time it is decided for; an unreachable store means an empty belief."""
         tenant, agent = scope
+        reference = NoveltyReference()
         try:
             with self._store.read() as connection:
                 knowledge = learned.load(connection, tenant, agent)
+                for features in capture.recent_features(connection, tenant, agent, NOVELTY_RUNS):
+                    reference.add(features)
                 if tenant not in self.shared.routing:
                     tables = {**self.shared.routing, tenant: routing_table.load(connection, tenant)}
                     self.shared = msgspec.structs.replace(self.shared, routing=tables)
@@ -190,6 +206,7 @@ class Router:
         except StoreError as error:
             log.warning("nothing is known of agent %s for now: %s", agent, error)
             knowledge = Knowledge(tenant=tenant, agent=agent, spend=Spend(tenant=tenant, agent=agent))
+        self._novelty[scope] = reference
         self._beliefs[scope] = Belief(knowledge, self._models)
         return self._beliefs[scope]
 
@@ -214,10 +231,10 @@ class Router:
 
     def _novel(self, scope: Scope, request: Request) -> float | None:
         reference = self._novelty.get(scope)
-        return None if reference is None else reference.novelty({"task_type": request.task_type, **request.features})
-
-    def _reference(self, scope: Scope) -> NoveltyReference:
-        return self._novelty.setdefault(scope, NoveltyReference())
+        if reference is None:
+            return None
+        with self._noting:
+            return reference.novelty({"task_type": request.task_type, **request.features})
 
     def _decision(self, belief: Belief, found: Slate, model: str, novelty: float | None) -> Decision:
         probability = next(c.probability for c in found.candidates if c.model == model)

@@ -120,6 +120,14 @@ def children_of(connection: Connection, run_id: str) -> list[str]:
     return list(connection.scalars(select(runs.c.id).where(runs.c.parent_id == run_id).order_by(runs.c.id)))
 
 
+def recent_features(connection: Connection, tenant: str, agent: str, limit: int) -> list[dict[str, object]]:
+    """Return task type and features of an agent's newest runs, oldest of them first."""
+    runs = tables.runs
+    query = select(runs.c.task_type, runs.c.features).where(runs.c.tenant == tenant, runs.c.agent == agent)
+    rows = connection.execute(query.order_by(runs.c.started_at.desc()).limit(limit)).all()
+    return [{"task_type": task_type, **features} for task_type, features in reversed(rows)]
+
+
 def find_run(connection: Connection, prefix: str, *, tenant: str) -> RunRecord | None:
     """Return the one run of a tenant whose id starts with `prefix`, or None when none or several do."""
     runs = tables.runs
