@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
@@ -26,36 +26,30 @@ from burnish.capture.recorder import Flushed, Recorder
 from burnish.capture.records import Bundle, PoolEventRecord, RunRecord
 from burnish.capture.run import RunFacts, Site, make_signal
 from burnish.clock import Clock, SystemClock
-from burnish.errors import BurnishError, InvalidValue, LoopClosed, StoreUnavailable
+from burnish.errors import InvalidValue, LoopClosed, StoreUnavailable
 from burnish.events import (
     Bus,
     CaptureProblem,
     DriftAlarm,
     Event,
     EventT,
-    ExecutionRecorded,
     PoolClosed,
     PoolCreated,
     RoutingDecision,
-    RunRescored,
     TaskCompleted,
 )
 from burnish.govern import configuration
 from burnish.ids import IdSource, UuidV7Source
-from burnish.learn import health, pacing, performance
 from burnish.run import Run
-from burnish.score import scoring
 from burnish.score.ledger import Trend
 from burnish.score.loss import weigh
-from burnish.score.scoring import Scored
 from burnish.score.terms import TERMS, Evidence, Measure, Term
 from burnish.settings import Settings, load as load_settings
-from burnish.store import migrate
 from burnish.store.opening import open_store
 from burnish.store.store import Store
+from burnish.turn import Turn
 
 log = logging.getLogger("burnish")
-WATCH_SECONDS = 0.25
 REPEAT_SECONDS = 60.0
 
 
@@ -78,21 +72,19 @@ class Loop:
         self.bus = Bus()
         self._clock = clock
         self._ids = ids
-        self._terms: dict[str, Term] = dict(TERMS)
         self._closed = False
-        self._ready = False
-        self._revision = ""
-        self._next_watch = 0.0
         self._reported: dict[str, float] = {}
-        self._learning = threading.RLock()
         self.router = Router(store, clock=clock, models=models, seed=seed)
+        self._turn = Turn(
+            store, self.router, self.bus, tenant=settings.tenant, clock=clock, ids=ids, problem=self._problem
+        )
         self.recorder = Recorder(
-            self._absorb,
+            self._turn.absorb,
             home=self.home,
             process_id=ids(),
             settings=settings,
             problem=self._problem,
-            idle=self._watch,
+            idle=self._turn.watch,
         )
         self._site = Site(
             clock=clock,
@@ -167,18 +159,18 @@ class Loop:
             source: Who says so.
             tenant: The run's tenant; the settings' by default.
         """
-        verdicts = {
-            "rating": None if rating is None else _rating(rating),
-            "accepted": accepted if accepted is not None or correction is None else False,
+        given: dict[str, object] = {
+            "rating": rating,
+            "accepted": False if accepted is None and correction is not None else accepted,
             "success": success,
             "quality": quality,
         }
-        for name, value in verdicts.items():
+        for name, value in given.items():
             if value is not None:
-                self.signal(run_id, name, value, source=source, tenant=tenant)
+                self._late(run_id, name, partial(VERDICTS[name], name, value), None, source, tenant)
         for name, text in (("correction", correction), ("comment", comment)):
             if text is not None:
-                self.signal(run_id, name, label=text, source=source, tenant=tenant)
+                self._late(run_id, name, partial(_as_given, None), text, source, tenant)
 
     def signal(
         self,
@@ -192,23 +184,35 @@ class Loop:
         tenant: str | None = None,
     ) -> None:
         """Add an observation to a run that has ended."""
-        if self._closed:
-            self._refuse("signal", LoopClosed("loop.signal()"), run_id)
-            return
+        self._late(run_id, name, partial(_as_given, value), label, source, tenant, reason=reason)
+
+    def _late(
+        self,
+        run_id: str,
+        name: str,
+        value: Callable[[], float | bool | None],
+        label: str | None,
+        source: str,
+        tenant: str | None,
+        reason: str | None = None,
+    ) -> None:
+        """Queue one late signal; whatever is refused about it is reported and costs only itself."""
         try:
+            if self._closed:
+                raise LoopClosed(f"loop.{name}")  # noqa: TRY301 - reported as any refusal
             record = make_signal(
                 self._site,
-                tenant or self.settings.tenant,
+                self.settings.tenant if tenant is None else checks.name("tenant", tenant),
                 run_id,
                 name,
-                value,
+                value(),
                 label=label,
                 reason=reason,
                 source=source,
                 late=True,
             )
-        except BurnishError as error:
-            self._refuse("signal", error, run_id)
+        except Exception as error:  # noqa: BLE001 - capture must never break its host; strict mode raises in _refuse
+            self._refuse(f"signal {name!r}"[:100], error, run_id)
             return
         self.recorder.put(Bundle(signals=[record]), 500 + len(record.label or ""))
 
@@ -249,7 +253,7 @@ class Loop:
                 self._problem(f"term {name}", str(error))
                 return None
 
-        self._terms = {**self._terms, name: Term(weight, guarded)}
+        self._turn.terms = {**self._turn.terms, name: Term(weight, guarded)}
 
     # -- configuration ------------------------------------------------------------------------------------------------
 
@@ -264,10 +268,10 @@ class Loop:
             InvalidValue: Unknown key, or a value that does not fit it.
             StoreError: The store cannot be written.
         """
-        self._prepare()
+        self._turn.prepare()
         scope = {"tenant": tenant or self.settings.tenant, "agent": agent, "phase": phase}
         if key == "score.weights" and isinstance(value, Mapping):
-            weigh(value, self._terms)
+            weigh(value, self._turn.terms)
         with self.store.write() as connection:
             configuration.put(connection, key, value, **scope, ids=self._ids, now=self._clock.now())
         self.refresh()
@@ -279,7 +283,7 @@ class Loop:
             InvalidValue: Unknown mode, or a model is missing.
             StoreError: The store cannot be written.
         """
-        self._prepare()
+        self._turn.prepare()
         with self.store.write() as connection:
             routing_table.put(
                 connection,
@@ -352,96 +356,10 @@ class Loop:
         return read_all(self.home / "processes")
 
     def refresh(self) -> None:
-        """Read configuration and beliefs anew."""
-        self._prepare()
-        with self._learning, self.store.read() as connection:
-            self.router.refresh(connection)
+        """Read configuration, routing and beliefs anew, without waiting to notice that they changed."""
+        self._turn.refresh()
 
-    # -- what the writer thread does ----------------------------------------------------------------------------------
-
-    def _absorb(self, bundles: list[Bundle]) -> None:
-        """Write a batch, score it and learn from it: one transaction."""
-        self._prepare()
-        now = self._clock.now()
-        kind = self.store.kind
-        with self._learning:
-            with self.store.write() as connection:
-                arrived = capture.write(connection, kind, bundles)
-                scored = scoring.score(
-                    connection,
-                    kind,
-                    arrived,
-                    configuration=self.router.shared.configuration,
-                    epoch_of=lambda tenant, agent, model: self.router.belief(tenant, agent).epoch(model),
-                    ids=self._ids,
-                    now=now,
-                    terms=self._terms,
-                )
-                # Every writer locks health before performance: the other way round two of them could deadlock.
-                alarms = health.watch(connection, kind, scored, self._predict, ids=self._ids, now=now)
-                performance.add(connection, kind, scored, ids=self._ids, now=now)
-                pacing.add(connection, kind, scored, self.router.shared.configuration, ids=self._ids, now=now)
-                routing_table.count_scores(
-                    connection,
-                    kind,
-                    scored,
-                    self._preferred(scored),
-                    self.router.shared.configuration,
-                    ids=self._ids,
-                    now=now,
-                )
-            with self.store.read() as connection:
-                self.router.refresh(connection, {(item.run.tenant, item.run.agent) for item in scored})
-        self._announce(scored, alarms)
-
-    def _predict(self, tenant: str, agent: str, task_type: str, model: str) -> float:
-        return self.router.belief(tenant, agent).expected_quality(task_type, model)
-
-    def _preferred(self, scored: Sequence[Scored]) -> dict[tuple[str, str, str], str]:
-        keys = {(item.run.tenant, item.run.agent, item.run.task_type) for item in scored if item.first}
-        found = {key: self.router.preferred(*key) for key in keys}
-        return {key: model for key, model in found.items() if model is not None}
-
-    def _announce(self, scored: Sequence[Scored], alarms: Sequence[DriftAlarm]) -> None:
-        for item in scored:
-            if item.first:
-                self.router.observe((item.run.tenant, item.run.agent), item.run.task_type, item.run.features)
-            if item.first and self.bus.wants(ExecutionRecorded):
-                self.bus.publish(_recorded(item))
-            elif not item.first and item.loss is not None and self.bus.wants(RunRescored):
-                self.bus.publish(RunRescored(run_id=item.run.id, before=item.loss_before, after=item.loss.value))
-        for alarm in alarms:
-            self.bus.publish(alarm)
-
-    def _watch(self) -> None:
-        """Notice what other processes wrote."""
-        now = time.monotonic()
-        if now < self._next_watch or self._closed:
-            return
-        self._next_watch = now + WATCH_SECONDS
-        try:
-            revision = self.store.revision()
-            if revision != self._revision:
-                self._revision = revision
-                self.refresh()
-        except BurnishError as error:
-            log.debug("the store was not read: %s", error)
-
-    def _prepare(self) -> None:
-        """Create the tables of an empty store, and check those of another; once a process."""
-        if self._ready:
-            return
-        with self.store.read() as connection:
-            found = migrate.current_version(connection)
-        if found is None:
-            migrate.upgrade(self.store)
-        self.store.require_schema()
-        with self.store.write() as connection:
-            routing_table.seed(
-                connection, self.store.kind, tenant=self.settings.tenant, ids=self._ids, now=self._clock.now()
-            )
-        self._ready = True
-        self.refresh()
+    # -- what the host never calls ------------------------------------------------------------------------------------
 
     def _pool_event(self, event: PoolCreated | PoolClosed) -> PoolEventRecord:
         return PoolEventRecord(
@@ -482,14 +400,13 @@ class Loop:
 
     def forked(self) -> None:
         """Make a forked child's loop its own: new connections, thread, queue and identity."""
-        self._learning = threading.RLock()
+        self._turn.forked()
         self.bus.forked()
         self.store.forked()
         if isinstance(self._ids, UuidV7Source):
             self._ids.reseed()
         self.recorder.forked(self._ids())
         self.router.forked()
-        self._revision = ""
 
 
 def open(  # noqa: A001 - burnish.open() reads as gzip.open() does
@@ -512,7 +429,7 @@ def open(  # noqa: A001 - burnish.open() reads as gzip.open() does
         strict: Raise capture errors in the host, for development and tests.
         prices: Price overrides by model, USD per million tokens: {"my-model": {"input": 0.5, "output": 1.5}}.
         clock: Where time is read; the machine's clock by default.
-        seed: Makes ids and decisions repeatable.
+        seed: Makes decisions repeatable; with a clock of your own, ids as well.
         **settings: Any further field of `burnish.settings.Settings`.
 
     Raises:
@@ -526,13 +443,13 @@ def open(  # noqa: A001 - burnish.open() reads as gzip.open() does
         open_store(found.url),
         settings=found,
         clock=time_source,
-        ids=UuidV7Source(time_source, seed),
+        ids=UuidV7Source(time_source, None if clock is None else seed),
         prices=PriceTable.load(prices),
         models=models,
         seed=seed,
     )
     try:
-        loop._prepare()  # noqa: SLF001 - the loop's own factory
+        loop._turn.prepare()  # noqa: SLF001 - the loop's own factory
     except StoreUnavailable as error:
         if loop.store.kind == "sqlite" or found.strict:
             raise
@@ -540,22 +457,17 @@ def open(  # noqa: A001 - burnish.open() reads as gzip.open() does
     return loop
 
 
-def _rating(value: object) -> float | None:
-    return float(checks.integer("rating", value, 1, 5))
+def _as_given(value: float | bool | None) -> float | bool | None:
+    return value
 
 
-def _recorded(item: Scored) -> ExecutionRecorded:
-    run = item.run
-    return ExecutionRecorded(
-        run_id=run.id,
-        tenant=run.tenant,
-        agent=run.agent,
-        task_type=run.task_type,
-        model=item.model,
-        quality=item.quality,
-        loss=None if item.loss is None else item.loss.value,
-        cost_usd=run.cost_usd,
-    )
+VERDICTS: Mapping[str, Callable[[str, object], float]] = {
+    "rating": lambda name, value: float(checks.integer(name, value, 1, 5)),
+    "accepted": lambda name, value: float(checks.flag(name, value)),
+    "success": lambda name, value: float(checks.flag(name, value)),
+    "quality": lambda name, value: checks.number(name, value, 0.0, 1.0),
+}
+"""How each verdict of `Loop.feedback` is checked."""
 
 
 _living: weakref.WeakSet[Loop] = weakref.WeakSet()

@@ -25,7 +25,7 @@ LAYERS = (
     ("propose",),
     ("trial",),
     ("act",),
-    ("run", "answers"),
+    ("run", "answers", "turn"),
     ("loop",),
     ("testing",),
     ("web", "api", "gateway", "mcp"),

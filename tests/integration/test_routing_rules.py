@@ -163,8 +163,10 @@ def test_a_model_that_gets_worse_raises_an_alarm_and_is_routed_around(open_loop:
     loop.on(burnish.DriftAlarm, alarms.append)
     rng = random.Random(7)
     cost = {"star": 0.1, "spare": 0.1}
-    for _ in range(150):
-        run_one(loop, rng, {"star": 0.9, "spare": 0.6}, cost)
+    for mode, model, runs in (("pinned", "spare", 60), ("learned", None, 150)):  # so that the spare is known well
+        loop.set_routing("code", mode=mode, model=model)
+        for _ in range(runs):
+            run_one(loop, rng, {"star": 0.9, "spare": 0.6}, cost)
     assert alarms == []
     after = [run_one(loop, rng, {"star": 0.2, "spare": 0.6}, cost) for _ in range(150)]
     assert [alarm.model for alarm in alarms][:1] == ["star"]

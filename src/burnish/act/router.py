@@ -21,7 +21,7 @@ from burnish.clock import Clock
 from burnish.errors import NoEligibleModel, StoreError
 from burnish.govern import configuration
 from burnish.govern.configuration import Configuration
-from burnish.learn import belief as learned
+from burnish.learn import belief as learned, performance
 from burnish.learn.belief import Belief, Knowledge
 from burnish.learn.pacing import Spend
 from burnish.stats.novelty import NoveltyReference
@@ -155,16 +155,29 @@ class Router:
     def refresh(self, connection: Connection, scopes: Iterable[Scope] | None = None) -> None:
         """Read what has changed; with `scopes` only those agents, else everything in memory and the configuration."""
         if scopes is None:
-            tenants = {tenant for tenant, _ in self._beliefs}
-            self.shared = Shared(
-                configuration=configuration.load(connection),
-                routing={tenant: routing_table.load(connection, tenant) for tenant in sorted(tenants)},
-            )
-            self._terms = {}
-            self._generation += 1
+            self._refresh_shared(connection)
         for scope in list(self._beliefs) if scopes is None else scopes:
             if scope in self._beliefs:
                 self._take(scope, learned.load(connection, *scope))
+
+    def refresh_changed(self, connection: Connection) -> None:
+        """Read configuration and routing, and those agents whose counters moved since they were read."""
+        self._refresh_shared(connection)
+        marks = performance.watermarks(connection)
+        for scope, belief in list(self._beliefs.items()):
+            if marks.get(scope, performance.NOTHING) != belief.knowledge.watermark:
+                self._take(scope, learned.load(connection, *scope))
+
+    def _refresh_shared(self, connection: Connection) -> None:
+        tenants = {tenant for tenant, _ in self._beliefs}
+        fresh = Shared(
+            configuration=configuration.load(connection),
+            routing={tenant: routing_table.load(connection, tenant) for tenant in sorted(tenants)},
+        )
+        if fresh != self.shared:
+            self.shared = fresh
+            self._terms = {}
+            self._generation += 1
 
     def observe(self, scope: Scope, task_type: str, features: Mapping[str, object]) -> None:
         """Remember the features of a run, for novelty; only for agents that this process decides for."""

@@ -16,7 +16,15 @@ from sqlalchemy import Connection
 
 from burnish.learn.health import Health, health_of
 from burnish.learn.pacing import Spend, spend_of
-from burnish.learn.performance import CellRow, FallbackRow, cells_of, fallbacks_of
+from burnish.learn.performance import (
+    NOTHING,
+    CellRow,
+    FallbackRow,
+    Watermark,
+    cells_of,
+    fallbacks_of,
+    watermarks,
+)
 from burnish.stats.cells import CellCounts, CellPosterior, CellPrior, fold_epochs, posterior
 from burnish.stats.rates import expected_rates
 
@@ -32,6 +40,7 @@ class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
     fallbacks: Sequence[FallbackRow] = ()
     health: Mapping[str, Health] = {}
     spend: Spend
+    watermark: Watermark = NOTHING
 
 
 class Belief:
@@ -117,4 +126,5 @@ def load(connection: Connection, tenant: str, agent: str) -> Knowledge:
         fallbacks=fallbacks_of(connection, tenant, agent),
         health=health_of(connection, tenant, agent),
         spend=spend_of(connection, tenant, agent),
+        watermark=watermarks(connection, (tenant, agent)).get((tenant, agent), NOTHING),
     )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from burnish.capture.ledger import to_record
 from burnish.capture.records import CallRecord
@@ -106,6 +106,21 @@ def fallbacks_of(connection: Connection, tenant: str, agent: str) -> list[Fallba
     table = fallback_performance
     query = select(table).where(table.c.tenant == tenant, table.c.agent == agent).order_by(table.c.id)
     return [to_record(row, FallbackRow) for row in connection.execute(query).mappings()]
+
+
+Watermark = tuple[float, ...]
+NOTHING: Watermark = (0.0,) * 6
+
+
+def watermarks(connection: Connection, scope: tuple[str, str] | None = None) -> dict[tuple[str, str], Watermark]:
+    """Return, by (tenant, agent), sums that move whenever anything is learned of the agent."""
+    table = model_performance
+    names = ("n_quality", "sum_quality", "n_cost", "n_latency", "n_rating", "transport_failures")
+    query = select(table.c.tenant, table.c.agent, *(func.sum(table.c[name]) for name in names))
+    if scope is not None:
+        query = query.where(table.c.tenant == scope[0], table.c.agent == scope[1])
+    rows = connection.execute(query.group_by(table.c.tenant, table.c.agent))
+    return {(row[0], row[1]): tuple(float(value) for value in row[2:]) for row in rows}
 
 
 def agents_of(connection: Connection, tenant: str) -> list[str]:

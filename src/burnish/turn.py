@@ -1,0 +1,183 @@
+"""One turn of the loop: what arrived is written, scored and learned from in one transaction, and beliefs are renewed.
+
+It runs on the writer thread. The order of the stages is the design's; everything a stage needs is handed to it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from burnish.act import routing_table
+from burnish.act.router import Router
+from burnish.capture import ledger as capture
+from burnish.capture.records import Bundle
+from burnish.clock import Clock
+from burnish.errors import BurnishError, StoreError
+from burnish.events import Bus, DriftAlarm, ExecutionRecorded, RunRescored
+from burnish.ids import IdSource
+from burnish.learn import health, pacing, performance
+from burnish.score import scoring
+from burnish.score.scoring import Scored
+from burnish.score.terms import TERMS, Term
+from burnish.store import migrate
+from burnish.store.store import Store
+
+log = logging.getLogger("burnish")
+WATCH_SECONDS = 0.5
+
+
+class Turn:
+    """The stages of one loop, in order, on one store."""
+
+    def __init__(
+        self,
+        store: Store,
+        router: Router,
+        bus: Bus,
+        *,
+        tenant: str,
+        clock: Clock,
+        ids: IdSource,
+        problem: Callable[[str, str], None],
+    ) -> None:
+        self._store = store
+        self._router = router
+        self._bus = bus
+        self._tenant = tenant
+        self._clock = clock
+        self._ids = ids
+        self._problem = problem
+        self.terms: dict[str, Term] = dict(TERMS)
+        self._ready = False
+        self.forked()
+
+    def forked(self) -> None:
+        """Start with a lock and a view of the store of one's own, as a forked child must."""
+        self._learning = threading.RLock()
+        self._revision = ""
+        self._next_watch = 0.0
+
+    def prepare(self) -> None:
+        """Create the tables of an empty store, and check those of another; once a process.
+
+        Raises:
+            StoreError: The store cannot be used; see `burnish.errors`.
+        """
+        if self._ready:
+            return
+        with self._store.read() as connection:
+            found = migrate.current_version(connection)
+        if found is None:
+            migrate.upgrade(self._store)
+        self._store.require_schema()
+        with self._store.write() as connection:
+            kind, now = self._store.kind, self._clock.now()
+            routing_table.seed(connection, kind, tenant=self._tenant, ids=self._ids, now=now)
+        self._ready = True
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read configuration, routing and beliefs anew."""
+        self.prepare()
+        with self._learning, self._store.read() as connection:
+            self._router.refresh(connection)
+
+    def watch(self) -> None:
+        """Notice what other processes wrote, at most twice a second."""
+        now = time.monotonic()
+        if now < self._next_watch:
+            return
+        self._next_watch = now + WATCH_SECONDS
+        try:
+            self.prepare()
+            revision = self._store.revision()
+            if revision != self._revision:
+                with self._learning, self._store.read() as connection:
+                    self._router.refresh_changed(connection)
+                self._revision = revision
+        except BurnishError as error:
+            log.debug("the store was not read: %s", error)
+
+    def absorb(self, bundles: list[Bundle]) -> None:
+        """Take one batch through the stages.
+
+        A lone run that cannot be learned from is kept all the same, and the failure reported.
+
+        Raises:
+            StoreError: The store is away; nothing was written.
+        """
+        self.prepare()
+        try:
+            scored, alarms = self._learn(bundles)
+        except (StoreError, OSError):
+            raise
+        except Exception as error:
+            if len(bundles) > 1:
+                raise  # the recorder comes back with one at a time
+            with self._store.write() as connection:
+                capture.write(connection, self._store.kind, bundles)
+            self._problem("learning", f"a run was kept but could not be scored: {error!r}")
+            return
+        self._announce(scored, alarms)
+
+    def _learn(self, bundles: list[Bundle]) -> tuple[list[Scored], list[DriftAlarm]]:
+        now, kind, ids = self._clock.now(), self._store.kind, self._ids
+        configuration = self._router.shared.configuration
+        with self._learning:
+            with self._store.write() as connection:
+                arrived = capture.write(connection, kind, bundles)
+                scored = scoring.score(
+                    connection,
+                    kind,
+                    arrived,
+                    configuration=configuration,
+                    epoch_of=lambda tenant, agent, model: self._router.belief(tenant, agent).epoch(model),
+                    ids=ids,
+                    now=now,
+                    terms=self.terms,
+                )
+                # Every writer locks health before performance: the other way round two of them could deadlock.
+                alarms = health.watch(connection, kind, scored, self._predict, ids=ids, now=now)
+                performance.add(connection, kind, scored, ids=ids, now=now)
+                pacing.add(connection, kind, scored, configuration, ids=ids, now=now)
+                preferred = self._preferred(scored)
+                routing_table.count_scores(connection, kind, scored, preferred, configuration, ids=ids, now=now)
+            with self._store.read() as connection:
+                self._router.refresh(connection, {(item.run.tenant, item.run.agent) for item in scored})
+        return scored, alarms
+
+    def _predict(self, tenant: str, agent: str, task_type: str, model: str) -> float:
+        return self._router.belief(tenant, agent).expected_quality(task_type, model)
+
+    def _preferred(self, scored: Sequence[Scored]) -> dict[tuple[str, str, str], str]:
+        keys = {(item.run.tenant, item.run.agent, item.run.task_type) for item in scored if item.first}
+        found = {key: self._router.preferred(*key) for key in keys}
+        return {key: model for key, model in found.items() if model is not None}
+
+    def _announce(self, scored: Sequence[Scored], alarms: Sequence[DriftAlarm]) -> None:
+        for item in scored:
+            if item.first:
+                self._router.observe((item.run.tenant, item.run.agent), item.run.task_type, item.run.features)
+            if item.first and self._bus.wants(ExecutionRecorded):
+                self._bus.publish(_recorded(item))
+            elif not item.first and item.loss is not None and self._bus.wants(RunRescored):
+                self._bus.publish(RunRescored(run_id=item.run.id, before=item.loss_before, after=item.loss.value))
+        for alarm in alarms:
+            self._bus.publish(alarm)
+
+
+def _recorded(item: Scored) -> ExecutionRecorded:
+    run = item.run
+    return ExecutionRecorded(
+        run_id=run.id,
+        tenant=run.tenant,
+        agent=run.agent,
+        task_type=run.task_type,
+        model=item.model,
+        quality=item.quality,
+        loss=None if item.loss is None else item.loss.value,
+        cost_usd=run.cost_usd,
+    )
