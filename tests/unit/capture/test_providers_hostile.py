@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NoReturn
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, strategies as st
 
+from burnish.capture import providers
 from burnish.capture.providers import CallFacts, read_reply
 from burnish.errors import InvalidValue
 
@@ -238,3 +239,22 @@ def test_text_comes_back_as_plain_text() -> None:
         __slots__ = ()
 
     assert type(read_reply({"model": Str("m")}).model) is str
+
+
+plain = st.dictionaries(
+    st.sampled_from(
+        ["model", "prompt_tokens", "input_tokens", "completion_tokens", "output_tokens", "cost_usd", "latency_s"]
+    ),
+    st.none() | st.booleans() | st.integers(0, 10**6) | st.floats(0, 1e6) | st.text(max_size=5),
+)
+
+
+@given(plain)
+def test_the_short_way_for_plain_dicts_finds_what_the_long_way_finds(reply: dict[str, object]) -> None:
+    def outcome(read: Callable[[object], object]) -> object:
+        try:
+            return read(reply)
+        except InvalidValue as error:
+            return str(error)
+
+    assert outcome(read_reply) == outcome(providers._read_any)
