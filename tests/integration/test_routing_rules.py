@@ -180,7 +180,7 @@ def test_a_model_that_gets_worse_raises_an_alarm_and_is_routed_around(open_loop:
 def test_a_very_novel_task_goes_to_the_safest_model(open_loop: OpenLoop) -> None:
     loop = open_loop(models=["steady", "cheap"])
     rng = random.Random(8)
-    for _ in range(80):
+    for _ in range(120):
         with loop.run(agent="coder", task_type="code", features={"language": "python"}) as run:
             model = run.decide().model
             run.call({"model": model, "cost_usd": {"steady": 2.0, "cheap": 0.01}[model]})
@@ -189,7 +189,7 @@ def test_a_very_novel_task_goes_to_the_safest_model(open_loop: OpenLoop) -> None
     with loop.run(agent="coder", task_type="code", features={"language": "cobol"}) as run:
         decision = run.decide()
     assert decision.novelty is not None
-    assert decision.novelty > 0.95
+    assert decision.novelty > 0.99
     assert decision.rule == "novelty"
     assert decision.propensities["steady"] > 0.9
     assert "novelty" in decision.reason

@@ -31,6 +31,9 @@ log = logging.getLogger("burnish")
 Scope = tuple[str, str]
 """(tenant, agent)"""
 
+FAMILIAR_RUNS = 20
+"""Runs after which a task type is no longer novel in itself."""
+
 NOVELTY_RUNS = 250
 """Runs that novelty is measured against when a process starts."""
 
@@ -83,7 +86,7 @@ class Router:
         models = self.candidates(request)
         belief = self._belief(scope, models)
         novelty = self._novel(scope, request)
-        safest = novelty is not None and novelty > self.terms(scope).novelty_limit
+        safest = novelty is not None and novelty > self.terms(scope).novelty_limit and self._unfamiliar(belief, request)
         found = self._slate(scope, belief, request.task_type, models, safest=safest)
         chosen = found.candidates[slate.draw(found, self._random.random())]
         return self._decision(belief, found, chosen.model, novelty)
@@ -241,6 +244,11 @@ class Router:
             month = f"{self._clock.now():%Y-%m}"
             self._month = (now + 60.0, month)
         return month
+
+    @staticmethod
+    def _unfamiliar(belief: Belief, request: Request) -> bool:
+        """Tell whether novelty can mean anything: a known type without further features is merely rare, not novel."""
+        return bool(request.features) or belief.runs_of(request.task_type) < FAMILIAR_RUNS
 
     def _novel(self, scope: Scope, request: Request) -> float | None:
         reference = self._novelty.get(scope)

@@ -157,7 +157,7 @@ def _ruled(
     row = routing.get(task_type)
     wanted = row.resolve(models) if row is not None and row.mode != "learned" else None
     if row is not None and wanted is not None and eligible[models.index(wanted)]:
-        runs = float(belief.observed[belief.type_index(task_type)].sum())
+        runs = belief.runs_of(task_type)
         if row.mode == "pinned":
             return "configured", f"{task_type} is pinned to {wanted}", models.index(wanted)
         if runs < START_RUNS:
@@ -174,6 +174,8 @@ def _ruled(
     if drifted is not None:
         return drifted
     best = int(np.argmax(np.where(eligible, mean - penalty, -np.inf)))
+    if belief.runs_of(task_type) == 0:
+        return "learned", f"nothing is known of {task_type} yet", None
     return "learned", f"{models[best]} is expected to serve {task_type} best", None
 
 

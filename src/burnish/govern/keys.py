@@ -81,7 +81,7 @@ KEYS: Mapping[str, Key] = {
         _optional(_number(0.0)),
     ),
     "route.novelty_limit": Key(
-        0.95, "Novelty above which the safest model is taken; 1 turns the rule off.", _number(0.0, 1.0)
+        0.99, "Novelty above which the safest model is taken; 1 turns the rule off.", _number(0.0, 1.0)
     ),
     "route.low_score": Key(0.5, "Quality below which a run counts as a low score of its model.", _number(0.0, 1.0)),
     "route.high_score": Key(0.8, "Quality from which a run counts as a high score of its model.", _number(0.0, 1.0)),

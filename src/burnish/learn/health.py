@@ -30,7 +30,11 @@ AT_REST = 1.0
 """Evidence at which the detector has nothing against the model: it began there."""
 
 Predict = Callable[[str, str, str, str], float]
-"""(tenant, agent, task type, model) → quality expected before the run was seen."""
+"""(tenant, agent, task type, model) → quality that could be counted on before the run was seen.
+
+The posterior mean less one sd: where a model was hardly seen, the mean is mostly the hopeful prior, and missing it would
+be no sign of drift.
+"""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
