@@ -16,7 +16,7 @@ from burnish.act.router import Request, Router
 from burnish.act.routing_table import Routing
 from burnish.capture import ledger as capture
 from burnish.capture.records import CallRecord, DecisionRecord, GateRecord, RunRecord, SignalRecord
-from burnish.errors import NotFound
+from burnish.errors import Ambiguous, NotFound
 from burnish.events import DriftAlarm
 from burnish.learn import health, performance
 from burnish.learn.belief import Belief
@@ -81,12 +81,14 @@ def explain(store: Store, run_id: str, *, tenant: str) -> Explanation:
     """Return everything known of a run. A prefix of its id is enough when it is unique.
 
     Raises:
-        NotFound: No run, or several, start with this id.
+        NotFound: No run starts with this id.
+        Ambiguous: Several do.
     """
     with store.read() as connection:
-        run = capture.find_run(connection, run_id, tenant=tenant)
-        if run is None:
-            raise NotFound("run", run_id, store.url)
+        found = capture.find_runs(connection, run_id, tenant=tenant)
+        if len(found) != 1:
+            raise (Ambiguous if found else NotFound)("run", run_id, store.url)
+        run = found[0]
         ids = [run.id]
         return Explanation(
             run=run,

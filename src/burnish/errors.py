@@ -7,6 +7,7 @@ The tree:
     ├── LoopClosed           the loop was used after close()
     ├── NoEligibleModel      a decision was asked for and no model may be chosen
     ├── NotFound             an id or name that the store does not hold
+    │   └── Ambiguous        the beginning of an id that several share
     ├── MissingExtra         an optional package is not installed; gives the exact command
     └── StoreError           the ledger said no
         ├── InvalidStoreUrl  the URL names no supported database
@@ -57,6 +58,13 @@ class NotFound(BurnishError, LookupError):
 
     def __init__(self, kind: str, key: str, where: str) -> None:
         super().__init__(f"no {kind} {key!r} in {where}: list what is there with `burnish {kind}s`")
+
+
+class Ambiguous(NotFound):
+    """Several things share the beginning of an id."""
+
+    def __init__(self, kind: str, key: str, where: str) -> None:
+        LookupError.__init__(self, f"several {kind}s in {where} start with {key!r}: give more of the id")
 
 
 class MissingExtra(BurnishError, ImportError):

@@ -276,6 +276,20 @@ class Loop:
             configuration.put(connection, key, value, **scope, ids=self._ids, now=self._clock.now())
         self.refresh()
 
+    def reset(self, key: str, *, tenant: str | None = None, agent: str = "", phase: str = "") -> bool:
+        """Return a configuration key to its default; False when it was not set for exactly this scope.
+
+        Raises:
+            InvalidValue: There is no such key.
+            StoreError: The store cannot be written.
+        """
+        self._turn.prepare()
+        with self.store.write() as connection:
+            scope = {"tenant": tenant or self.settings.tenant, "agent": agent, "phase": phase}
+            was_set = configuration.reset(connection, key, **scope)
+        self.refresh()
+        return was_set
+
     def set_routing(self, task_type: str, *, mode: str, model: str | None = None, tenant: str | None = None) -> None:
         """Pin a task type to a model, give it a model to start with, or leave it to learning.
 

@@ -53,7 +53,7 @@ def load(
     values: dict[str, object] = {}
     if file.is_file():
         try:
-            values.update(tomllib.loads(file.read_text(encoding="utf-8")).get("burnish", {}))
+            values.update(_table(file, tomllib.loads(file.read_text(encoding="utf-8"))))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InvalidValue(str(file), str(error), "write valid TOML with a [burnish] table") from error
     for name in Settings.__struct_fields__:
@@ -62,6 +62,16 @@ def load(
             values[name] = text
     values.update({name: value for name, value in (overrides or {}).items() if value is not None})
     return _checked(values)
+
+
+def _table(file: Path, found: Mapping[str, object]) -> dict[str, object]:
+    for name in Settings.__struct_fields__:
+        if name in found:
+            raise InvalidValue(name, found[name], f"in {file} it belongs below a line that reads [burnish]")
+    table = found.get("burnish", {})
+    if not isinstance(table, dict):
+        raise InvalidValue("burnish", table, f"in {file} write it as a table: [burnish]")
+    return table
 
 
 def _checked(values: dict[str, object]) -> Settings:

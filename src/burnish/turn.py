@@ -71,13 +71,16 @@ class Turn:
         with self._store.read() as connection:
             found = migrate.current_version(connection)
         if found is None:
-            migrate.upgrade(self._store)
+            self._create()
         self._store.require_schema()
+        self._ready = True
+        self.refresh()
+
+    def _create(self) -> None:
+        migrate.upgrade(self._store)
         with self._store.write() as connection:
             kind, now = self._store.kind, self._clock.now()
             routing_table.seed(connection, kind, tenant=self._tenant, ids=self._ids, now=now)
-        self._ready = True
-        self.refresh()
 
     def refresh(self) -> None:
         """Read configuration, routing and beliefs anew."""

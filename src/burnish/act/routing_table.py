@@ -58,7 +58,7 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def seed(connection: Connection, kind: str, *, tenant: str, ids: IdSource, now: datetime) -> None:
-    """Add the rows a new tenant starts with; existing rows stay."""
+    """Write down the rows that the tenant of a new store starts with; existing rows stay."""
     rows = [
         (ids(), now, tenant, task_type, "start", family, 0, 0, False, False, "not_started", now)
         for task_type, family in SEEDS.items()
@@ -67,9 +67,10 @@ def seed(connection: Connection, kind: str, *, tenant: str, ids: IdSource, now: 
 
 
 def load(connection: Connection, tenant: str) -> dict[str, Routing]:
-    """Return every row of a tenant, by task type."""
+    """Return every row of a tenant, by task type; a tenant without rows has those that all start with."""
     rows = connection.execute(select(table).where(table.c.tenant == tenant).order_by(table.c.task_type)).mappings()
-    return {row["task_type"]: to_record(row, Routing) for row in rows}
+    seeds = {name: Routing(task_type=name, mode="start", current_model=family) for name, family in SEEDS.items()}
+    return {**seeds, **{row["task_type"]: to_record(row, Routing) for row in rows}}
 
 
 def put(
@@ -148,8 +149,15 @@ def count_scores(
 
 
 def _ensure(connection: Connection, kind: str, tenant: str, types: Sequence[str], ids: IdSource, now: datetime) -> None:
-    rows = [(ids(), now, tenant, name, "learned", None, 0, 0, False, False, "not_started", now) for name in types]
+    rows = [
+        (ids(), now, tenant, name, _first_mode(name), SEEDS.get(name), 0, 0, False, False, "not_started", now)
+        for name in types
+    ]
     inserter(table, kind)(connection, rows)
+
+
+def _first_mode(task_type: str) -> str:
+    return "start" if task_type in SEEDS else "learned"
 
 
 def _counted(row: Routing, item: Scored, preferred: str | None, configuration: Configuration) -> Routing:

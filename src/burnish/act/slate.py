@@ -174,9 +174,9 @@ def _ruled(
     if drifted is not None:
         return drifted
     best = int(np.argmax(np.where(eligible, mean - penalty, -np.inf)))
-    if belief.runs_of(task_type) == 0:
-        return "learned", f"nothing is known of {task_type} yet", None
-    return "learned", f"{models[best]} is expected to serve {task_type} best", None
+    known = belief.runs_of(task_type) > 0
+    why = f"{models[best]} is expected to serve {task_type} best" if known else f"nothing is known of {task_type} yet"
+    return "learned", why, None
 
 
 def _drift_promotion(

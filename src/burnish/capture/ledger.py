@@ -128,12 +128,11 @@ def recent_features(connection: Connection, tenant: str, agent: str, limit: int)
     return [{"task_type": task_type, **features} for task_type, features in reversed(rows)]
 
 
-def find_run(connection: Connection, prefix: str, *, tenant: str) -> RunRecord | None:
-    """Return the one run of a tenant whose id starts with `prefix`, or None when none or several do."""
+def find_runs(connection: Connection, prefix: str, *, tenant: str) -> list[RunRecord]:
+    """Return the runs of a tenant whose id starts with `prefix`, at most two: enough to tell one from several."""
     runs = tables.runs
     query = select(runs).where(runs.c.id >= prefix, runs.c.id <= prefix + "g", runs.c.tenant == tenant).limit(2)
-    rows = connection.execute(query).mappings().all()
-    return to_record(rows[0], RunRecord) if len(rows) == 1 else None
+    return [to_record(row, RunRecord) for row in connection.execute(query).mappings()]
 
 
 def to_record(row: Mapping[str, object] | RowMapping, record: type[Record]) -> Record:
