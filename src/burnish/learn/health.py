@@ -32,8 +32,8 @@ AT_REST = 1.0
 Predict = Callable[[str, str, str, str], float]
 """(tenant, agent, task type, model) → quality that could be counted on before the run was seen.
 
-The posterior mean less one sd: where a model was hardly seen, the mean is mostly the hopeful prior, and missing it would
-be no sign of drift.
+The posterior mean less one sd: where a model was hardly seen, the mean is mostly the hopeful prior, and to miss it is no
+sign of drift.
 """
 
 
