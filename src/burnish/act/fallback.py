@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import accumulate
 
 import msgspec
-import numpy as np
 
 from burnish.act.choice import Candidate, Decision, Slate
 from burnish.act.slate import Terms, draw, price_of_cost
 from burnish.learn.belief import Belief
-from burnish.learn.performance import FallbackRow
-from burnish.score.scoring import TRANSPORT
-from burnish.stats import fallback as stats
+from burnish.stats.fallback import Candidate as Option, order_until_success
 
 WORTH = 1.0
 """What a success is worth, in units of quality."""
@@ -33,28 +32,27 @@ def rank(
     The order is success probability per cost, the cheapest way to a first success.
     """
     tried = {failure.model for failure in failed}
-    t = belief.type_index(task_type)
-    price = price_of_cost(belief, terms)
-    options: dict[str, Candidate] = {}
-    for model in models:
-        arm = belief.arm(model)
-        if model in tried or arm is None:
-            continue
-        cost, latency = float(belief.cost[t, arm]), float(belief.latency[t, arm])
-        penalty = price * float(np.nan_to_num(cost)) + terms.latency_weight * float(np.nan_to_num(latency))
-        chance = min(_rescue(belief, task_type, failure, model) for failure in failed)
-        options[model] = Candidate(
-            model=model,
-            probability=0.0,
-            quality=chance,
-            quality_sd=0.0,
-            cost_usd=None if np.isnan(cost) else cost,
-            latency_s=None if np.isnan(latency) else latency,
-            utility=chance * WORTH - penalty,
-            observed=sum(row.trials for row in belief.knowledge.fallbacks if row.next_model == model),
-        )
-    gains = {m: stats.Candidate(c.quality, max(0.0, c.quality * WORTH - c.utility)) for m, c in options.items()}
-    return [options[model] for model in stats.order_until_success(gains, worth=WORTH)]
+    left = [candidate for candidate in _untried(belief, terms, task_type, models) if candidate.model not in tried]
+    return _ranked(left, {c.model: _chance(belief, task_type, failed, c) for c in left})
+
+
+def chain(belief: Belief, terms: Terms, task_type: str, models: Sequence[str], first: str) -> list[Candidate]:
+    """Return what would be tried, one after the other, if `first` and then each next model failed on quality."""
+    left = [candidate for candidate in _untried(belief, terms, task_type, models) if candidate.model != first]
+    chances = {candidate.model: 1.0 for candidate in left}
+    found: list[Candidate] = []
+    failure = Failure(model=first, kind="quality")
+    while left:
+        for candidate in left:
+            chance = _chance(belief, task_type, [failure], candidate)
+            chances[candidate.model] = min(chances[candidate.model], chance)
+        ranked = _ranked(left, chances)
+        if not ranked:
+            break
+        found.append(ranked[0])
+        failure = Failure(model=ranked[0].model, kind="quality")
+        left = [candidate for candidate in left if candidate.model != failure.model]
+    return found
 
 
 def decide(
@@ -68,7 +66,7 @@ def decide(
     slate = Slate(
         candidates=[msgspec.structs.replace(c, probability=w) for c, w in zip(ranked, weights, strict=True)],
         probabilities=weights,
-        edges=np.cumsum(weights).tolist(),
+        edges=list(accumulate(weights)),
         rule="fallback",
         why=f"{last.model} failed ({last.kind.replace('_', ' ')})",
         price_of_cost=price_of_cost(belief, terms),
@@ -88,28 +86,49 @@ def decide(
     )
 
 
-def chain(belief: Belief, terms: Terms, task_type: str, models: Sequence[str], first: str) -> list[Candidate]:
-    """Return what would be tried, one after the other, if `first` and then each next model failed on quality."""
-    failed = [Failure(model=first, kind="quality")]
-    found: list[Candidate] = []
-    while ranked := rank(belief, terms, task_type, models, failed):
-        found.append(ranked[0])
-        failed.append(Failure(model=ranked[0].model, kind="quality"))
+def _untried(belief: Belief, terms: Terms, task_type: str, models: Sequence[str]) -> list[Candidate]:
+    """Return each model as it stands before anything has failed; utility holds minus its penalty."""
+    t = belief.type_index(task_type)
+    price = price_of_cost(belief, terms)
+    found = []
+    for model in models:
+        arm = belief.arm(model)
+        if arm is None:
+            continue
+        cost, latency = _known(belief.cost[t, arm]), _known(belief.latency[t, arm])
+        found.append(
+            Candidate(
+                model=model,
+                probability=0.0,
+                quality=min(1.0, max(0.0, float(belief.quality.mean[t, arm]))),
+                quality_sd=0.0,
+                cost_usd=cost,
+                latency_s=latency,
+                utility=-(price * (cost or 0.0) + terms.latency_weight * (latency or 0.0)),
+                observed=belief.rescues.attempts_of(model),
+            )
+        )
     return found
 
 
-def _rescue(belief: Belief, task_type: str, failure: Failure, model: str) -> float:
-    """Return P(model succeeds | this failure)."""
-    quality = min(1.0, max(0.0, belief.expected_quality(task_type, model)))
-    rows = [row for row in belief.knowledge.fallbacks if row.next_model == model]
-    pair = [row for row in rows if row.failed_model == failure.model]
-    same = [row for row in pair if row.failure_kind == failure.kind and row.task_type == task_type]
-    if failure.kind in TRANSPORT:
-        return _attempts(same).toward(quality)
-    rows, pair = ([row for row in group if row.failure_kind not in TRANSPORT] for group in (rows, pair))
-    record = stats.RescueRecord(_attempts(same), _attempts(pair), _attempts(rows))
-    return stats.rescue_probability(record, quality)
+def _chance(belief: Belief, task_type: str, failed: Sequence[Failure], candidate: Candidate) -> float:
+    """Return P(the candidate succeeds | all of these failed), taken as its least chance after any one of them."""
+    return min(
+        belief.rescues.probability(task_type, failure.model, failure.kind, candidate.model, candidate.quality)
+        for failure in failed
+    )
 
 
-def _attempts(rows: Sequence[FallbackRow]) -> stats.Attempts:
-    return stats.Attempts(sum(row.trials for row in rows), sum(row.successes for row in rows))
+def _ranked(left: Sequence[Candidate], chances: dict[str, float]) -> list[Candidate]:
+    options = {c.model: Option(chances[c.model], -c.utility) for c in left}
+    by_name = {candidate.model: candidate for candidate in left}
+    return [
+        msgspec.structs.replace(
+            by_name[model], quality=chances[model], utility=chances[model] * WORTH + by_name[model].utility
+        )
+        for model in order_until_success(options, worth=WORTH)
+    ]
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

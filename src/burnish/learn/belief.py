@@ -25,6 +25,7 @@ from burnish.learn.performance import (
     fallbacks_of,
     watermarks,
 )
+from burnish.learn.rescues import Rescues
 from burnish.stats.cells import CellCounts, CellPosterior, CellPrior, fold_epochs, posterior
 from burnish.stats.rates import expected_rates
 
@@ -51,6 +52,7 @@ class Belief:
         quality: Joint posterior of quality per type.
         cost: Expected USD of a run, shape [T + 1, K]; NaN where no cost was ever seen.
         latency: Expected seconds, same shape; NaN likewise.
+        rescues: Which model succeeds where another failed.
         observed: Runs with a quality in the current epoch plus what earlier epochs still weigh, shape [T + 1, K].
     """
 
@@ -65,6 +67,7 @@ class Belief:
         self.observed: Array = np.vstack([counts.n.T, np.zeros(len(self.models))])
         self.cost = self._rates("n_cost", "sum_cost")
         self.latency = self._rates("n_latency", "sum_latency")
+        self.rescues = Rescues(knowledge.fallbacks)
         self.derived: dict[object, object] = {}
         """What others computed from this belief; lives and dies with it."""
 
