@@ -51,8 +51,9 @@ def _stream(seed: int, *, watch: bool) -> tuple[int, int | None, float, float]:
         quality = float(rng.random() < rates[kind, arm])
         regret[run] = rates[kind].max() - rates[kind, arm]
         predicted = float(learner.belief.mean[kind, arm])
+        spread = float(learner.belief.covariance[kind, arm, arm]) ** 0.5
         learner.learn(kind, arm, quality, 0.0)
-        states[arm] = update(states[arm], predicted=predicted, observed=quality)
+        states[arm] = update(states[arm], predicted=predicted, observed=quality, spread=spread)
         if not (watch and states[arm].alarmed()):
             continue
         states[arm] = DriftState()

@@ -152,8 +152,8 @@ class Turn:
                 self._router.refresh(connection, {(item.run.tenant, item.run.agent) for item in scored})
         return scored, alarms
 
-    def _predict(self, tenant: str, agent: str, task_type: str, model: str) -> float:
-        return self._router.belief(tenant, agent).assured_quality(task_type, model)
+    def _predict(self, tenant: str, agent: str, task_type: str, model: str) -> tuple[float, float]:
+        return self._router.belief(tenant, agent).expected_quality(task_type, model)
 
     def _preferred(self, scored: Sequence[Scored]) -> dict[tuple[str, str, str], str]:
         keys = {(item.run.tenant, item.run.agent, item.run.task_type) for item in scored if item.first}

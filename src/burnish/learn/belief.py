@@ -84,25 +84,17 @@ class Belief:
         health = self.knowledge.health.get(model)
         return health.epoch if health else 0
 
-    def expected_quality(self, task_type: str, model: str) -> float:
-        """Return the posterior mean quality; a model never seen has the prior's."""
-        return self._quality(task_type, model)[0]
-
-    def assured_quality(self, task_type: str, model: str) -> float:
-        """Return the mean less one sd: what can be counted on, little where little was seen."""
-        mean, sd = self._quality(task_type, model)
-        return mean - sd
+    def expected_quality(self, task_type: str, model: str) -> tuple[float, float]:
+        """Return the posterior mean and sd of quality; a model never seen has the prior's."""
+        arm = self._arm.get(model)
+        if arm is None:
+            return Belief(self.knowledge, (model,)).expected_quality(task_type, model)
+        t = self.type_index(task_type)
+        return float(self.quality.mean[t, arm]), float(self.quality.covariance[t, arm, arm]) ** 0.5
 
     def runs_of(self, task_type: str) -> float:
         """Return the runs of a task type that the belief rests on."""
         return float(self.observed[self.type_index(task_type)].sum())
-
-    def _quality(self, task_type: str, model: str) -> tuple[float, float]:
-        arm = self._arm.get(model)
-        if arm is None:
-            return Belief(self.knowledge, (model,))._quality(task_type, model)  # noqa: SLF001 - the same class
-        t = self.type_index(task_type)
-        return float(self.quality.mean[t, arm]), float(self.quality.covariance[t, arm, arm]) ** 0.5
 
     def with_models(self, models: Sequence[str]) -> Belief:
         """Return a belief that knows all of these models as well."""

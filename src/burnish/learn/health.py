@@ -29,12 +29,8 @@ COOLDOWN = 50
 AT_REST = 1.0
 """Evidence at which the detector has nothing against the model: it began there."""
 
-Predict = Callable[[str, str, str, str], float]
-"""(tenant, agent, task type, model) → quality that could be counted on before the run was seen.
-
-The posterior mean less one sd: where a model was hardly seen, the mean is mostly the hopeful prior, and to miss it is no
-sign of drift.
-"""
+Predict = Callable[[str, str, str, str], tuple[float, float]]
+"""(tenant, agent, task type, model) → quality expected before the run was seen, and its sd."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,13 +126,13 @@ def _cool(states: States, tenant: str, agent: str) -> None:
 
 
 def _observed(
-    states: States, run: RunRecord, model: str, epoch: int, quality: float, expected: float
+    states: States, run: RunRecord, model: str, epoch: int, quality: float, expected: tuple[float, float]
 ) -> tuple[Health, Health]:
     """Return the model's state before and after one run."""
     state = states[run.tenant, run.agent, model]
     if epoch < state.epoch:
         return state, state  # chosen before the last alarm: it says nothing about the model as it is now
-    moved = drift.update(drift.DriftState(state.wealth), predicted=expected, observed=quality)
+    moved = drift.update(drift.DriftState(state.wealth), predicted=expected[0], observed=quality, spread=expected[1])
     n, total, squares = state.since.get(run.task_type, (0, 0.0, 0.0))
     seen = {**state.since, run.task_type: (n + 1, total + quality, squares + quality * quality)}
     since = {} if moved.evidence <= AT_REST else seen

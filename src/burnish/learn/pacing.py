@@ -18,7 +18,7 @@ from burnish.store.schema.learn import spend_pacing
 
 
 class Spend(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent has spent, in USD, and where its pacer stands (`smoothed` and `price` are in budgets)."""
+    """What an agent has spent, in USD, and where its pacer stands (counted in budgets; see `stats.pacer`)."""
 
     tenant: str
     agent: str
@@ -27,7 +27,8 @@ class Spend(msgspec.Struct, frozen=True, kw_only=True):
     month: str = ""
     month_spent_usd: float = 0.0
     smoothed: float | None = None
-    price: float = 0.0
+    price: float = pacer.START_PRICE
+    debt: float = 0.0
 
     def spent_in(self, month: str) -> float:
         """Return the spend of a month given as YYYY-MM."""
@@ -47,7 +48,7 @@ def add(
     fresh = [item for item in scored if item.first and item.run.cost_usd is not None]
     for tenant, agent in sorted({(item.run.tenant, item.run.agent) for item in fresh}):
         costs = [item.run.cost_usd or 0.0 for item in fresh if (item.run.tenant, item.run.agent) == (tenant, agent)]
-        row = (ids(), now, tenant, agent, now, 0, 0.0, "", 0.0, None, 0.0)
+        row = (ids(), now, tenant, agent, now, 0, 0.0, "", 0.0, None, pacer.START_PRICE, 0.0)
         inserter(spend_pacing, kind)(connection, [row])
         before = spend_of(connection, tenant, agent, lock=True)
         budget = configuration.number("route.budget_usd_per_run", tenant, agent)
@@ -64,6 +65,7 @@ def add(
                 month_spent_usd=after.month_spent_usd,
                 smoothed_cost=after.smoothed,
                 price_of_cost=after.price,
+                debt=after.debt,
             )
         )
 
@@ -79,7 +81,7 @@ def spend_of(connection: Connection, tenant: str, agent: str, *, lock: bool = Fa
 
 
 def _spent(before: Spend, costs: Sequence[float], budget: float | None, month: str) -> Spend:
-    state = pacer.PacerState(before.smoothed, before.price)
+    state = pacer.PacerState(before.smoothed, before.price, before.debt)
     for cost in costs:
         if budget is not None:
             state = pacer.step(state, cost=cost, target=budget)
@@ -92,4 +94,5 @@ def _spent(before: Spend, costs: Sequence[float], budget: float | None, month: s
         month_spent_usd=before.spent_in(month) + total,
         smoothed=state.spend,
         price=state.price,
+        debt=state.debt,
     )

@@ -28,10 +28,10 @@ TEMPERATURE = 0.5
 FLOOR = 0.03
 """Probability spread over the eligible arms, which keeps every arm measurable and undoes a lock-in."""
 
-HOPELESS_SDS = 2.33
-"""An arm is hopeless when its utility is this many sds of the difference below the best: P(better) < 1 %."""
+HOPELESS_SDS = 1.645
+"""An arm is hopeless when its utility is this many sds of the difference below the best: P(better) < 5 %."""
 
-TRICKLE = 0.1
+TRICKLE = 0.05
 """Weight of a hopeless arm in the floor, beside 1 for any other."""
 
 
@@ -90,7 +90,7 @@ def propensities(
 ) -> Array:
     """Return the probability of choosing each arm, shape [K], summing to one.
 
-    An eligible arm always keeps a probability above 0 when the floor is. Hopeless arms keep a tenth of a floor share.
+    An eligible arm keeps a probability above 0 when the floor is; a hopeless one a twentieth of a floor share.
 
     Args:
         belief: The type's drawn belief.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[np.float64]
 
-MASS = 2.0
+MASS = 0.5
 """Observations that the arm × type guess weighs in a cell, and a declared rate in an arm."""
 
 SWEEPS = 8

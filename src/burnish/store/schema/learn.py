@@ -89,5 +89,6 @@ spend_pacing = Table(
     Column("month_spent_usd", Real, nullable=False),
     Column("smoothed_cost", Real),
     Column("price_of_cost", Real, nullable=False),
+    Column("debt", Real, nullable=False),
     UniqueConstraint("tenant", "agent"),
 )

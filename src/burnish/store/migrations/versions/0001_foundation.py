@@ -352,6 +352,7 @@ def upgrade() -> None:
         sa.Column("month_spent_usd", Real, nullable=False),
         sa.Column("smoothed_cost", Real),
         sa.Column("price_of_cost", Real, nullable=False),
+        sa.Column("debt", Real, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_spend_pacing")),
         sa.UniqueConstraint("tenant", "agent", name=op.f("uq_spend_pacing_tenant_agent")),
     )

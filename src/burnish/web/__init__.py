@@ -1,0 +1,1 @@
+"""What people see in a browser: drawn and rendered on the server, from records."""
