@@ -131,7 +131,7 @@ class Turn:
         configuration = self._router.shared.configuration
         with self._learning:
             with self._store.write() as connection:
-                arrived = capture.write(connection, kind, bundles)
+                arrived = capture.write_parts(connection, kind, bundles)
                 scored = scoring.score(
                     connection,
                     kind,
@@ -142,6 +142,7 @@ class Turn:
                     now=now,
                     terms=self.terms,
                 )
+                capture.write_runs(connection, kind, [item.settled for item in scored if not item.known])
                 # Every writer locks health before performance: the other way round two of them could deadlock.
                 alarms = health.watch(connection, kind, scored, self._predict, ids=ids, now=now)
                 performance.add(connection, kind, scored, ids=ids, now=now)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from burnish.capture.ledger import to_record
 from burnish.errors import InvalidValue
@@ -138,14 +138,24 @@ def count_scores(
         rows = {
             row["task_type"]: to_record(row, Routing) for row in connection.execute(query.with_for_update()).mappings()
         }
+        before = dict(rows)
         for item in fresh:
             if item.run.tenant == tenant:
                 key = (tenant, item.run.agent, item.run.task_type)
                 rows[item.run.task_type] = _counted(rows[item.run.task_type], item, preferred.get(key), configuration)
-        for row in rows.values():
-            values = {k: v for k, v in msgspec.structs.asdict(row).items() if k != "task_type"}
-            where = (table.c.tenant == tenant, table.c.task_type == row.task_type)
-            connection.execute(update(table).where(*where).values(**values, updated_at=now))
+        _store(connection, tenant, [row for name, row in rows.items() if row != before[name]], now)
+
+
+def _store(connection: Connection, tenant: str, rows: Sequence[Routing], now: datetime) -> None:
+    if not rows:
+        return
+    names = [name for name in Routing.__struct_fields__ if name != "task_type"]
+    query = update(table).where(table.c.tenant == tenant, table.c.task_type == bindparam("of_type"))
+    values: dict[str, object] = {name: bindparam(f"new_{name}") for name in names}
+    connection.execute(
+        query.values({**values, "updated_at": now}),
+        [{"of_type": row.task_type, **{f"new_{name}": getattr(row, name) for name in names}} for row in rows],
+    )
 
 
 def _ensure(connection: Connection, kind: str, tenant: str, types: Sequence[str], ids: IdSource, now: datetime) -> None:

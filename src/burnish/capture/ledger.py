@@ -43,11 +43,17 @@ class Arrived(msgspec.Struct, frozen=True):
 
 
 def write(connection: Connection, kind: str, bundles: Sequence[Bundle]) -> Arrived:
-    """Write the bundles; what is already there stays as it is."""
+    """Write the bundles as they are; what is already there stays as it is."""
+    arrived = write_parts(connection, kind, bundles)
+    write_runs(connection, kind, [bundle.run for bundle in arrived.new if bundle.run is not None])
+    return arrived
+
+
+def write_parts(connection: Connection, kind: str, bundles: Sequence[Bundle]) -> Arrived:
+    """Write everything but the runs themselves, which the caller adds once they are scored."""
     known = existing(connection, [b.run.id for b in bundles if b.run is not None])
     fresh = list({b.run.id: b for b in bundles if b.run is not None and b.run.id not in known}.values())
     loose = [b for b in bundles if b.run is None]
-    inserter(tables.runs, kind)(connection, [msgspec.structs.astuple(b.run) for b in fresh if b.run is not None])
     conversations = [msgspec.structs.astuple(b.conversation) for b in fresh if b.conversation is not None]
     inserter(tables.conversations, kind)(connection, conversations)
     for part, table in PARTS:
@@ -56,6 +62,11 @@ def write(connection: Connection, kind: str, bundles: Sequence[Bundle]) -> Arriv
     touched = {signal.run_id for b in loose for signal in b.signals}
     arriving = {b.run.id for b in fresh if b.run is not None}
     return Arrived(fresh, sorted(existing(connection, sorted(touched - arriving))))
+
+
+def write_runs(connection: Connection, kind: str, runs: Sequence[RunRecord]) -> None:
+    """Add runs; those already there stay as they are."""
+    inserter(tables.runs, kind)(connection, [msgspec.structs.astuple(run) for run in runs])
 
 
 def existing(connection: Connection, run_ids: Sequence[str]) -> set[str]:

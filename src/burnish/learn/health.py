@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from burnish.capture.ledger import to_record
 from burnish.capture.records import RunRecord
@@ -163,16 +163,23 @@ def _begin_epoch(connection: Connection, kind: str, state: Health, ids: IdSource
 
 
 def _store(connection: Connection, states: Sequence[Health]) -> None:
-    for state in states:
-        table = model_health
-        where = (table.c.tenant == state.tenant, table.c.agent == state.agent, table.c.model == state.model)
-        values = {
+    table = model_health
+    keys = ("tenant", "agent", "model")
+    query = update(table).where(*(table.c[name] == bindparam(f"of_{name}") for name in keys))
+    rows = [
+        {
+            "of_tenant": state.tenant,
+            "of_agent": state.agent,
+            "of_model": state.model,
             "epoch": state.epoch,
             "observed": state.observed,
             "drift_state": {"wealth": state.wealth, "since": state.since},
             "cooldown": state.cooldown,
         }
-        connection.execute(update(table).where(*where).values(**values))
+        for state in states
+    ]
+    names = ("epoch", "observed", "drift_state", "cooldown")
+    connection.execute(query.values({name: bindparam(name) for name in names}), rows)
 
 
 def _health(row: dict[str, object]) -> Health:

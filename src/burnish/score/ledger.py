@@ -13,6 +13,9 @@ from burnish.store.rows import inserter
 from burnish.store.schema.capture import runs
 from burnish.store.schema.score import run_losses
 
+SETTLED = ("loss", "success", "user_accepted", "user_rating", "quality")
+"""Columns of a run that scoring settles."""
+
 
 class LossRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One computation of a run's loss, fields in the order of the table's columns."""
@@ -55,22 +58,20 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True):
     change_30d: float | None
 
 
-def write(
-    connection: Connection, kind: str, records: Sequence[LossRecord], values: Sequence[dict[str, object]]
-) -> None:
-    """Add the computations and bring the runs' own rows up to date.
+def write(connection: Connection, kind: str, records: Sequence[LossRecord], late: Sequence[dict[str, object]]) -> None:
+    """Add the computations, and bring the rows of runs that got late evidence up to date.
 
     Args:
         connection: A write transaction.
         kind: The kind of database.
         records: The computations.
-        values: For each run: run_id and the new loss, success, user_accepted, user_rating.
+        late: For each run already in the ledger: run_id, new_loss, new_success, new_user_accepted, new_user_rating and
+            new_quality.
     """
     inserter(run_losses, kind)(connection, [msgspec.structs.astuple(record) for record in records])
-    if values:
+    if late:
         settled = update(runs).where(runs.c.id == bindparam("run_id"))
-        names = ("loss", "success", "user_accepted", "user_rating", "quality")
-        connection.execute(settled.values({name: bindparam(f"new_{name}") for name in names}), list(values))
+        connection.execute(settled.values({name: bindparam(f"new_{name}") for name in SETTLED}), list(late))
 
 
 def latest(connection: Connection, run_ids: Sequence[str]) -> dict[str, LossRecord]:

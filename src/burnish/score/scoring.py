@@ -39,6 +39,8 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     epoch: int
     revision: int
+    known: bool
+    """The run itself was in the ledger before this batch."""
     evidence: Evidence
     before: Evidence | None
     loss: Loss | None
@@ -48,6 +50,11 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     def first(self) -> bool:
         """Tell whether the run was never scored before."""
         return self.before is None
+
+    @property
+    def settled(self) -> RunRecord:
+        """Return the run with what scoring settled."""
+        return msgspec.structs.replace(self.run, **_settled(self))
 
     @property
     def quality(self) -> float | None:
@@ -77,6 +84,7 @@ class _Material(msgspec.Struct, frozen=True, kw_only=True):
     signals: Sequence[SignalRecord]
     calls: Sequence[CallRecord]
     decisions: Sequence[DecisionRecord]
+    known: bool = False
     before: LossRecord | None = None
 
 
@@ -93,14 +101,33 @@ def score(
 ) -> list[Scored]:
     """Compute, store and return the losses that a batch made due, in the order the runs arrived."""
     materials = [*_new(connection, arrived.new), *_late(connection, arrived.late)]
+    weigher = _Weigher(configuration, terms)
     scored = []
     for material in materials:
         evidence = gather(material.run, material.gates, material.signals, material.calls, configuration)
         before = msgspec.convert(material.before.inputs, Evidence) if material.before is not None else None
         if before != evidence:
-            scored.append(_scored(material, evidence, before, configuration, epoch_of, terms))
-    ledger.write(connection, kind, [_record(item, ids, now) for item in scored], [_settled(item) for item in scored])
+            scored.append(_scored(material, evidence, before, weigher, epoch_of))
+    late = [{"run_id": item.run.id, **_settled(item, "new_")} for item in scored if item.known]
+    ledger.write(connection, kind, [_record(item, ids, now) for item in scored], late)
     return scored
+
+
+class _Weigher:
+    """The weights in force, looked up once a batch for each tenant, agent and phase."""
+
+    def __init__(self, configuration: Configuration, terms: Mapping[str, Term]) -> None:
+        self._configuration = configuration
+        self._found: dict[tuple[str, str, str | None], Mapping[str, float]] = {}
+        self.terms = terms
+
+    def weights(self, run: RunRecord) -> Mapping[str, float]:
+        key = (run.tenant, run.agent, run.phase)
+        if key not in self._found:
+            configured = self._configuration.get("score.weights", *key)
+            known = {n: w for n, w in configured.items() if n in self.terms} if isinstance(configured, dict) else None
+            self._found[key] = weigh(known, self.terms)
+        return self._found[key]
 
 
 def _new(connection: Connection, bundles: Sequence[Bundle]) -> list[_Material]:
@@ -133,6 +160,7 @@ def _late(connection: Connection, run_ids: Sequence[str]) -> list[_Material]:
             signals=signals.get(run.id, []),
             calls=calls.get(run.id, []),
             decisions=decisions.get(run.id, []),
+            known=True,
             before=before.get(run.id),
         )
         for run in capture.runs_by_id(connection, run_ids).values()
@@ -143,13 +171,10 @@ def _scored(
     material: _Material,
     evidence: Evidence,
     before: Evidence | None,
-    configuration: Configuration,
+    weigher: _Weigher,
     epoch_of: EpochOf,
-    terms: Mapping[str, Term],
 ) -> Scored:
     run = material.run
-    configured = configuration.get("score.weights", run.tenant, run.agent, run.phase)
-    known = {name: w for name, w in configured.items() if name in terms} if isinstance(configured, dict) else None
     return Scored(
         run=run,
         decisions=material.decisions,
@@ -159,7 +184,8 @@ def _scored(
         revision=0 if material.before is None else material.before.revision + 1,
         evidence=evidence,
         before=before,
-        loss=compute(evidence, weigh(known, terms), terms),
+        known=material.known,
+        loss=compute(evidence, weigher.weights(run), weigher.terms),
         loss_before=None if material.before is None else material.before.loss,
     )
 
@@ -199,15 +225,11 @@ def _record(item: Scored, ids: IdSource, now: datetime) -> LossRecord:
     )
 
 
-def _settled(item: Scored) -> dict[str, object]:
-    return {
-        "run_id": item.run.id,
-        "new_loss": None if item.loss is None else item.loss.value,
-        "new_success": item.evidence.success,
-        "new_user_accepted": item.evidence.user_accepted,
-        "new_user_rating": item.evidence.user_rating,
-        "new_quality": item.evidence.quality,
-    }
+def _settled(item: Scored, prefix: str = "") -> dict[str, object]:
+    found = item.evidence
+    loss = None if item.loss is None else item.loss.value
+    values = (loss, found.success, found.user_accepted, found.user_rating, found.quality)
+    return {prefix + name: value for name, value in zip(ledger.SETTLED, values, strict=True)}
 
 
 Part = TypeVar("Part", GateRecord, SignalRecord, CallRecord, DecisionRecord)
