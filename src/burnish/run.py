@@ -147,7 +147,7 @@ class Run(RunCapture):
                 model=made.model,
                 propensity=made.propensity,
                 candidates=made.slate.plain,
-                fallbacks=[option.model for option in self.fallbacks(made.model)],
+                fallbacks=[],  # filled in where the run is written, off the host's thread
                 novelty=made.novelty,
                 price_of_cost=made.slate.price_of_cost,
                 epoch=made.epoch,

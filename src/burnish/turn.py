@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from burnish.act import routing_table
-from burnish.act.router import Router
+from burnish.act.router import Request, Router
 from burnish.capture import ledger as capture
-from burnish.capture.records import Bundle
+from burnish.capture.records import Bundle, DecisionRecord
 from burnish.clock import Clock
 from burnish.errors import BurnishError, StoreError
 from burnish.events import Bus, DriftAlarm, ExecutionRecorded, RunRescored
@@ -128,6 +130,7 @@ class Turn:
 
     def _learn(self, bundles: list[Bundle]) -> tuple[list[Scored], list[DriftAlarm]]:
         now, kind, ids = self._clock.now(), self._store.kind, self._ids
+        bundles = [self._with_fallbacks(bundle) for bundle in bundles]
         configuration = self._router.shared.configuration
         with self._learning:
             with self._store.write() as connection:
@@ -152,6 +155,18 @@ class Turn:
             with self._store.read() as connection:
                 self._router.refresh(connection, {(item.run.tenant, item.run.agent) for item in scored})
         return scored, alarms
+
+    def _with_fallbacks(self, bundle: Bundle) -> Bundle:
+        """Note beside each decision what would have been tried next."""
+        if not bundle.decisions:
+            return bundle
+        return msgspec.structs.replace(bundle, decisions=[self._with_chain(made) for made in bundle.decisions])
+
+    def _with_chain(self, made: DecisionRecord) -> DecisionRecord:
+        models = tuple(str(candidate["model"]) for candidate in made.candidates)
+        request = Request(tenant=made.tenant, agent=made.agent, task_type=made.task_type, models=models)
+        chain = self._router.chain(request, made.model)
+        return msgspec.structs.replace(made, fallbacks=[option.model for option in chain])
 
     def _predict(self, tenant: str, agent: str, task_type: str, model: str) -> tuple[float, float]:
         return self._router.belief(tenant, agent).expected_quality(task_type, model)

@@ -10,6 +10,7 @@ from burnish.errors import InvalidValue
 
 NAME_CHARS = 200
 KEY_CHARS = 500
+ID_CHARS = 36
 CLOCK_SKEW = timedelta(minutes=5)
 MAX_FACTS = 64
 
@@ -22,7 +23,7 @@ def number(field: str, value: object, low: float = 0.0, high: float = math.inf) 
     """
     try:
         result = float(value)  # type: ignore[arg-type]  # numbers of any kind have __float__; the rest raises
-    except (TypeError, ValueError, OverflowError) as error:
+    except Exception as error:
         raise InvalidValue(field, value, "give a number") from error
     if not math.isfinite(result):
         raise InvalidValue(field, value, "give a finite number, or leave it out when it is not known")
@@ -81,13 +82,25 @@ def name(field: str, value: object) -> str:
     return result
 
 
+def identity(field: str, value: object) -> str:
+    """Return the id of a run, of 1 to 36 characters."""
+    result = text(field, str(value), ID_CHARS + 1).strip()
+    if not 0 < len(result) <= ID_CHARS:
+        raise InvalidValue(field, value, "give the id of a run")
+    return result
+
+
 def moment(field: str, value: object, now: datetime) -> datetime:
     """Return an aware UTC time that is not in the future (5 minutes of clock skew are forgiven)."""
-    if not isinstance(value, datetime) or value.tzinfo is None:
+    if not isinstance(value, datetime) or value.utcoffset() is None:
         raise InvalidValue(field, value, "give a datetime with a time zone, such as datetime.now(UTC)")
-    if value > now + CLOCK_SKEW:
+    try:
+        result = value.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidValue(field, value.isoformat(), "in UTC it lies outside the years 1 to 9999") from error
+    if result > now + CLOCK_SKEW:
         raise InvalidValue(field, value.isoformat(), f"it lies in the future (now {now.isoformat()}); check the clock")
-    return value.astimezone(UTC)
+    return result
 
 
 def facts(field: str, value: object, limit: int = 1_000) -> dict[str, object]:

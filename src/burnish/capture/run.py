@@ -37,6 +37,9 @@ from burnish.ids import IdSource
 current_run: contextvars.ContextVar[RunCapture | None] = contextvars.ContextVar("burnish_run", default=None)
 
 MOST_PARTS = 10_000
+MOST = 1e12
+"""Most dollars or seconds of one run: more than any is, and sums of them stay finite."""
+MOST_TOKENS = 2**53
 _MAXRSS_UNIT = 1 / 1024 if sys.platform != "darwin" else 1 / 1024**2
 
 
@@ -98,7 +101,15 @@ class RunCapture:
     """
 
     def __init__(
-        self, site: Site, *, tenant: str, agent: str, task_type: str, task: str | None = None, **facts: Unpack[RunFacts]
+        self,
+        site: Site,
+        /,
+        *,
+        tenant: str,
+        agent: str,
+        task_type: str,
+        task: str | None = None,
+        **facts: Unpack[RunFacts],
     ) -> None:
         self._site = site
         self.id = site.ids()
@@ -120,8 +131,11 @@ class RunCapture:
         parent = facts.pop("parent", None)
         enclosing = current_run.get()
         self._parent = enclosing if enclosing is not None and not enclosing.finished else None
-        self._parent_id = str(parent) if parent is not None else self._parent.id if self._parent else None
-        self.root_id: str = self._parent.root_id if self._parent and parent is None else (self._parent_id or self.id)
+        self._parent_id = self._parent.id if self._parent else None
+        self.root_id: str = self._parent.root_id if self._parent else self.id
+        if parent is not None:
+            with self._guarded("run"):
+                self._parent_id = self.root_id = checks.identity("parent", parent)
         self._facts = self._checked_facts({"task": task, **facts})
         site.started()
 
@@ -180,7 +194,7 @@ class RunCapture:
                     completion_tokens=facts.completion_tokens,
                     cached_tokens=facts.cached_tokens,
                     cost_usd=self._cost(cost_usd, facts, model_name),
-                    latency_s=checks.number("latency_s", waited if latency is None else latency),
+                    latency_s=_latency(latency, waited),
                     finish_reason=self._short("finish_reason", facts.finish_reason, 100),
                     tool_names=tuple(checks.text("tool_names", tool, 200) for tool in facts.tool_names[:64]),
                     response_id=self._short("response_id", facts.response_id, 200),
@@ -219,11 +233,11 @@ class RunCapture:
         """Record an observation: contradictions=2, grounding=.9, security_criticals=0, or one of your own."""
         with self._guarded("signal"):
             self._room("signal", len(self._signals))
-            self._signals.append(
-                make_signal(
-                    self._site, self.tenant, self.id, name, value, label=label, reason=reason, source=source, late=False
-                )
+            record = make_signal(
+                self._site, self.tenant, self.id, name, value, label=label, reason=reason, source=source, late=False
             )
+            self._size += len(record.label or "") + len(record.reason or "")
+            self._signals.append(record)
 
     def outcome(
         self,
@@ -392,7 +406,7 @@ class RunCapture:
             return checks.integer(field, value, 0, 2**31 - 1 if field == "complexity" else 2**53)
         if field in {"features", "extra"}:
             found = checks.facts(field, value)
-            self._size += 40 * len(found)
+            self._size += sum(40 + len(item) if isinstance(item, str) else 40 for item in found.values())
             return found
         if field == "started_at":
             return checks.moment(field, value, self._now)
@@ -406,7 +420,7 @@ class RunCapture:
 
     def _cost(self, stated: float | None, facts: CallFacts, model: str | None) -> float | None:
         if stated is not None:
-            return checks.number("cost_usd", stated)
+            return checks.number("cost_usd", stated, 0.0, MOST)
         if facts.cost_usd is not None:
             return facts.cost_usd
         return self._site.prices.cost(facts, model)
@@ -443,15 +457,15 @@ class RunCapture:
 
 
 _NUMBERS = {
-    "estimated_cost_usd": float("inf"),
-    "estimated_duration_s": float("inf"),
+    "estimated_cost_usd": MOST,
+    "estimated_duration_s": MOST,
     "estimated_quality": 1.0,
-    "budget_usd": float("inf"),
+    "budget_usd": MOST,
     "routing_confidence": 1.0,
-    "duration_s": float("inf"),
-    "cost_usd": float("inf"),
-    "peak_memory_mb": float("inf"),
-    "cpu_time_s": float("inf"),
+    "duration_s": MOST,
+    "cost_usd": MOST,
+    "peak_memory_mb": MOST,
+    "cpu_time_s": MOST,
 }
 _SHORT: Mapping[str, int] = {
     "project": 500,
@@ -487,9 +501,9 @@ def make_signal(
         id=site.ids(),
         created_at=at or site.clock.now(),
         tenant=tenant,
-        run_id=checks.text("run_id", run_id, 36),
+        run_id=checks.identity("run_id", run_id),
         name=checks.text("name", checks.name("name", name), 100),
-        value=None if value is None else checks.number(name, float(value), -float("inf")),
+        value=None if value is None else checks.number(checks.name("name", name), value, -float("inf")),
         label=None if label is None else checks.text("label", label, site.clip_chars),
         reason=None if reason is None else checks.text("reason", reason, 4_000),
         source=checks.text("source", source, 100),
@@ -510,9 +524,16 @@ def _error(error: BaseException | str | None) -> dict[str, str | None]:
     return {"error_type": kind[:200], "error": checks.text("error", str(error), 4_000)}
 
 
+def _latency(stated: float | None, waited: float) -> float | None:
+    """Return the stated latency, else the time waited; where the clock stood still, none is known."""
+    if stated is not None:
+        return checks.number("latency_s", stated, 0.0, MOST)
+    return waited if waited > 0 else None
+
+
 def _total(values: Iterator[int | None]) -> int | None:
     known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    return min(sum(known), MOST_TOKENS) if known else None
 
 
 def _cpu_seconds() -> float:

@@ -8,8 +8,10 @@ the ledger ignores what it has.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -17,8 +19,10 @@ import msgspec
 from burnish.capture.records import Bundle
 
 SUFFIX = ".jsonl"
+UNREAD = ".unread"
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Bundle)
+log = logging.getLogger("burnish")
 
 
 class Spool:
@@ -36,8 +40,7 @@ class Spool:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         data = b"".join(_encoder.encode(bundle) + b"\n" for bundle in bundles)
-        descriptor = self._locked()
-        try:
+        with self._own() as descriptor:
             before = os.fstat(descriptor).st_size
             try:
                 _write_all(descriptor, data)
@@ -45,31 +48,49 @@ class Spool:
             except OSError:
                 os.ftruncate(descriptor, before)
                 raise
-        finally:
-            os.close(descriptor)
 
     def waiting(self) -> bool:
         """Tell whether any process has left something to drain."""
-        return any(path.stat().st_size > 0 for path in self._files())
+        return any(_size(path) > 0 for path in self._files())
 
     def drain(self, sink: Callable[[list[Bundle]], None], batch: int) -> int:
         """Hand every waiting bundle to `sink`, at most `batch` at a time; returns how many.
 
-        A file is emptied only after the sink took all of it, so a sink that raises loses nothing.
+        A file is emptied only after the sink took all of it, so a sink that raises loses nothing. Lines that cannot be
+        read, as after a downgrade, are set aside beside it.
         """
         return sum(_drain_file(path, sink, batch) for path in self._files())
 
-    def _locked(self) -> int:
+    @contextmanager
+    def _own(self) -> Iterator[int]:
         """Open this process's file under its lock; again, when another process drained and removed it meanwhile."""
         while True:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.fstat(descriptor).st_nlink > 0:
-                return descriptor
-            os.close(descriptor)
+            with _closing(descriptor):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if os.fstat(descriptor).st_nlink > 0:
+                    yield descriptor
+                    return
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob(f"*{SUFFIX}"))
+
+
+@contextmanager
+def _closing(descriptor: int) -> Iterator[None]:
+    """Unlock and close. Closing alone would leave the lock to a child that was forked meanwhile."""
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -83,30 +104,49 @@ def _drain_file(path: Path, sink: Callable[[list[Bundle]], None], batch: int) ->
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return 0
-    with os.fdopen(descriptor, "rb+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    drained = 0
+    unread: list[bytes] = []
+    with _closing(descriptor), os.fdopen(descriptor, "rb", closefd=False) as file:
+        if not _taken(descriptor):
             return 0
-        drained = 0
-        for bundles in _batches(file, batch):
+        for bundles in _batches(file, batch, unread):
             sink(bundles)
             drained += len(bundles)
-        file.truncate(0)
-        os.fsync(file.fileno())
-        path.unlink(missing_ok=True)
+        _set_aside(path, unread)
+        os.ftruncate(descriptor, 0)
+        path.unlink()
     return drained
 
 
-def _batches(lines: Iterator[bytes], size: int) -> Iterator[list[Bundle]]:
+def _taken(descriptor: int) -> bool:
+    """Lock a file that no other process holds, and that none has drained and removed since it was opened."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return os.fstat(descriptor).st_nlink > 0
+
+
+def _batches(lines: Iterator[bytes], size: int, unread: list[bytes]) -> Iterator[list[Bundle]]:
     batch: list[Bundle] = []
     for line in lines:
         try:
             batch.append(_decoder.decode(line))
         except (msgspec.DecodeError, UnicodeDecodeError):
-            continue  # the torn last line of a crash; it was never acknowledged
+            if line.endswith(b"\n"):  # else the torn last line of a crash; it was never acknowledged
+                unread.append(line)
         if len(batch) >= size:
             yield batch
             batch = []
     if batch:
         yield batch
+
+
+def _set_aside(path: Path, lines: Sequence[bytes]) -> None:
+    if lines:
+        aside = path.with_suffix(UNREAD)
+        with aside.open("ab") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        log.warning("%d spooled runs could not be read; they are kept in %s", len(lines), aside)

@@ -7,7 +7,7 @@ rebuild from the ledger all arrive at the same belief.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -30,6 +30,12 @@ from burnish.stats.cells import CellCounts, CellPosterior, CellPrior, fold_epoch
 from burnish.stats.rates import expected_rates
 
 Array: TypeAlias = NDArray[np.float64]
+
+
+SlateKey: TypeAlias = tuple[str, tuple[str, ...], bool, str, int]
+"""(task type, models, safest, month, generation)"""
+ChainKey: TypeAlias = tuple[str, tuple[str, ...], str, int]
+"""(task type, models, first, generation)"""
 
 
 class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,8 +74,10 @@ class Belief:
         self.cost = self._rates("n_cost", "sum_cost")
         self.latency = self._rates("n_latency", "sum_latency")
         self.rescues = Rescues(knowledge.fallbacks)
-        self.derived: dict[object, object] = {}
-        """What others computed from this belief; lives and dies with it."""
+        self.slates: dict[SlateKey, Any] = {}
+        self.chains: dict[ChainKey, list[Any]] = {}
+        self.asked: set[SlateKey] = set()
+        """What `act` derived from this belief, and was asked for; it lives and dies with the belief."""
 
     def arm(self, model: str) -> int | None:
         """Return the index of a model, or None when it is not among the models."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
@@ -14,12 +15,20 @@ from burnish.errors import MissingExtra, StoreError, StoreReadOnly, StoreUnavail
 from burnish.store.columns import decode_json, encode_json
 
 CONNECT_SECONDS = 5
+NOTICE_A_DEAD_NETWORK = {
+    "tcp_user_timeout": 15_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""Else a writer would wait for a quarter of an hour on a connection whose other end is gone."""
 
 
 class PostgresBackend:
     """One PostgreSQL database, through psycopg 3."""
 
     kind = "postgresql"
+    snapshot: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ"}
 
     def __init__(self, url: str) -> None:
         if importlib.util.find_spec("psycopg") is None:
@@ -35,6 +44,7 @@ class PostgresBackend:
                 "connect_timeout": CONNECT_SECONDS,
                 "prepare_threshold": None,
                 "application_name": "burnish",
+                **NOTICE_A_DEAD_NETWORK,
             },
             json_serializer=encode_json,
             json_deserializer=decode_json,

@@ -15,9 +15,11 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -30,12 +32,15 @@ from burnish.store.columns import decode_json, encode_json
 FILE = "burnish.db"
 LARGEST_WAL_BYTES = 64 * 1024 * 1024
 BUSY_SECONDS = 30.0
+CHECKPOINT_MILLISECONDS = 250
+CHECKPOINT_PAUSE = 1.0
 
 
 class SqliteBackend:
     """SQLite in a folder, or in the one file that is named."""
 
     kind = "sqlite"
+    snapshot: Mapping[str, Any] = {}
 
     def __init__(self, path: Path) -> None:
         self._file = path if path.suffix in {".db", ".sqlite", ".sqlite3"} else path / FILE
@@ -43,6 +48,7 @@ class SqliteBackend:
         self._wal = self._file.with_name(self._file.name + "-wal")
         self._threads = threading.Lock()
         self._lock_fd: int | None = None
+        self._next_checkpoint = 0.0
 
     def engine(self) -> Engine:
         """Make the pool; creates the folder when it is not there."""
@@ -82,21 +88,20 @@ class SqliteBackend:
     def after_commit(self, connection: Connection) -> None:
         """Truncate the write-ahead log when it has grown past its bound."""
         try:
-            grown = self._wal.stat().st_size > LARGEST_WAL_BYTES
+            due = self._wal.stat().st_size > LARGEST_WAL_BYTES and time.monotonic() >= self._next_checkpoint
         except OSError:
             return
-        if grown:
-            with connection.execution_options(burnish_write=False).begin():
-                connection.commit()
-            driver = connection.connection.driver_connection
-            if isinstance(driver, sqlite3.Connection):
-                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        driver = connection.connection.driver_connection
+        if due and isinstance(driver, sqlite3.Connection) and not _checkpoint(driver):
+            self._next_checkpoint = time.monotonic() + CHECKPOINT_PAUSE
 
     def explain(self, error: Exception) -> StoreError | None:
         """Name what SQLite or the file system said."""
         cause = error.orig if isinstance(error, DBAPIError) else error
         said = str(cause)
         if isinstance(cause, PermissionError) or "readonly" in said or "read-only" in said.lower():
+            return StoreReadOnly(self.url, said)
+        if "unable to open" in said and not os.access(self._file.parent, os.W_OK):
             return StoreReadOnly(self.url, said)
         if "not a database" in said or "malformed" in said or "disk image" in said:
             return StoreCorrupt(self.url, said)
@@ -107,7 +112,19 @@ class SqliteBackend:
     def forked(self) -> None:
         """Open a lock file of the child's own at next use (an inherited descriptor shares the parent's lock)."""
         self._threads = threading.Lock()
-        self._lock_fd = None
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)  # else a parent killed while it writes leaves its lock in the child's hands
+            self._lock_fd = None
+
+
+def _checkpoint(driver: sqlite3.Connection) -> bool:
+    """Truncate the log; False when a long read is in the way. Waits for it briefly, as all writers wait for us."""
+    driver.execute(f"PRAGMA busy_timeout={CHECKPOINT_MILLISECONDS}")
+    try:
+        busy, _, _ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
 
 
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
@@ -118,8 +135,10 @@ def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    writing = connection.get_execution_options().get("burnish_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    options = connection.get_execution_options()
+    if options.get("isolation_level") == "AUTOCOMMIT":
+        return  # the watch: a transaction would hold its snapshot, see no change and keep the log from shrinking
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("burnish_write", False) else "BEGIN")
 
 
 def library_version(connection: Connection) -> tuple[int, ...]:

@@ -7,9 +7,9 @@ that stage's `ledger.py`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
@@ -25,6 +25,9 @@ class Backend(Protocol):
     """`sqlite` or `postgresql`."""
     url: str
     """The URL as shown to people: never a password in it."""
+
+    snapshot: Mapping[str, Any]
+    """Execution options under which a transaction sees one snapshot."""
 
     def engine(self) -> Engine:
         """Make the connection pool; called once a process."""
@@ -85,8 +88,10 @@ class Store:
         Raises:
             StoreError: The database said no; see `burnish.errors`.
         """
-        with self._explained(), self.engine.connect() as connection, connection.begin():
-            yield connection
+        with self._explained(), self.engine.connect() as connection:
+            reader = connection.execution_options(**self._backend.snapshot)
+            with reader.begin():
+                yield reader
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -154,10 +159,10 @@ class Store:
         """Forget inherited connections in a forked child, without closing the parent's."""
         self._lock = threading.Lock()
         if self._watch is not None:
-            self._watch.detach()
+            _inherited.append(self._watch)
             self._watch = None
         if self._engine is not None:
-            self._engine.dispose(close=False)
+            _inherited.append(self._engine)
             self._engine = None
         self._backend.forked()
 
@@ -172,3 +177,7 @@ class Store:
             if named is None:
                 raise
             raise named from error
+
+
+_inherited: list[object] = []
+"""Connections of the parent process. Collecting one here would close it, which SQLite forbids a child to do."""
