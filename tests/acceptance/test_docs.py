@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from burnish import events
@@ -60,7 +61,7 @@ def test_the_readme_example_is_about_twenty_lines() -> None:
             for name, kind in inspect.getmembers(events, inspect.isclass)
             if issubclass(kind, events.Event) and kind is not events.Event
         ),
-        *(f"`burnish {name}`" for name in sorted(main.list_commands(None))),
+        *(f"`burnish {name}`" for name in sorted(main.list_commands(click.Context(main)))),
     ],
 )
 def test_the_reference_names_everything_there_is(name: str) -> None:
