@@ -58,7 +58,9 @@ class Burnish:
     def probabilities(self, task_type: int) -> Array:
         """Return the propensity vector of the next choice."""
         if task_type not in self._drawn:
-            self._drawn[task_type] = draw_belief(self.belief.mean[task_type], self.belief.factor[task_type])
+            self._drawn[task_type] = draw_belief(
+                self.belief.mean[task_type], self.belief.factor[task_type], observed=self.counts.n[:, task_type]
+            )
         penalty = self.price * self.expected_cost[task_type]
         return propensities(self._drawn[task_type], penalty=penalty, floor=self.floor)
 

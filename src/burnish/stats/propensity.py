@@ -31,6 +31,17 @@ FLOOR = 0.03
 HOPELESS_SDS = 1.645
 """An arm is hopeless when its utility is this many sds of the difference below the best: P(better) < 5 %."""
 
+SURELY_HOPELESS_SDS = 4.0
+"""The same for an arm that was hardly tried on the type."""
+
+SETTLED_RUNS = 20.0
+SETTLED_SHARE = 0.02
+"""An arm counts as tried on a type once it has had a fiftieth of the type's runs, or twenty.
+
+Without this an arm that was unlucky in its first few runs is believed hopeless, hardly tried again, and so never cleared:
+over 16 passes of a public matrix a model that solves 76 % stood at 45 % after 10 of 8,000 runs.
+"""
+
 TRICKLE = 0.05
 """Weight of a hopeless arm in the floor, beside 1 for any other."""
 
@@ -59,26 +70,39 @@ class DrawnBelief:
     Attributes:
         mean: Expected quality, shape [K], float32.
         variance: Variance of each arm's quality, shape [K], float32.
+        settled: Arms that were observed often enough to be called hopeless, shape [K].
         noise: Tempered deviations from the mean, shape [K, draws], float32.
     """
 
     mean: Draws
     variance: Draws
+    settled: Mask
     noise: Draws
 
 
-def draw_belief(mean: Array, factor: Array, *, temperature: float = TEMPERATURE, draws: int = DRAWS) -> DrawnBelief:
+def draw_belief(
+    mean: Array,
+    factor: Array,
+    *,
+    observed: Array | None = None,
+    temperature: float = TEMPERATURE,
+    draws: int = DRAWS,
+) -> DrawnBelief:
     """Precompute the draws of one type: done once a posterior and type, off the hot path.
 
     Args:
         mean: Expected quality, shape [K].
         factor: Lower Cholesky factor of the covariance, shape [K, K].
+        observed: Runs that each arm had on this type, shape [K]; enough of them when absent.
         temperature: Scale of the posterior sd in the draws; above 0.
         draws: Number of joint draws.
     """
     noise = temperature * (factor @ fixed_normals(len(mean), draws))
     variance = (factor**2).sum(axis=1)
-    return DrawnBelief(mean.astype(np.float32), variance.astype(np.float32), noise.astype(np.float32))
+    settled = np.ones(len(mean), dtype=np.bool_)
+    if observed is not None:
+        settled = observed >= min(SETTLED_RUNS, SETTLED_SHARE * float(observed.sum()))
+    return DrawnBelief(mean.astype(np.float32), variance.astype(np.float32), settled, noise.astype(np.float32))
 
 
 def propensities(
@@ -108,16 +132,16 @@ def propensities(
         utility = np.where(eligible, utility, np.float32(-np.inf))
     drawn = belief.noise + utility[:, None]
     wins = np.count_nonzero(drawn == drawn.max(axis=0), axis=1)
-    weight = _floor_weight(utility, belief.variance)
+    weight = _floor_weight(utility, belief)
     vector: Array = wins * ((1.0 - floor) / wins.sum()) + weight * (floor / weight.sum())
     return vector
 
 
-def _floor_weight(utility: Draws, variance: Draws) -> Array:
+def _floor_weight(utility: Draws, belief: DrawnBelief) -> Array:
     """Return each arm's weight in the floor, shape [K]: 0 not eligible (−∞), TRICKLE hopeless, else 1."""
     best = int(utility.argmax())
-    reach = HOPELESS_SDS * np.sqrt(variance + variance[best])
-    weight = np.where(utility + reach < utility[best], TRICKLE, 1.0)
+    behind = (utility[best] - utility) / np.sqrt(belief.variance + belief.variance[best])
+    weight = np.where(behind > np.where(belief.settled, HOPELESS_SDS, SURELY_HOPELESS_SDS), TRICKLE, 1.0)
     weight[utility == -np.inf] = 0.0
     return weight
 

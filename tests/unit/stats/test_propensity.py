@@ -97,3 +97,12 @@ def test_each_row_of_normals_has_an_exact_marginal() -> None:
     quantiles = [NormalDist().inv_cdf((i + 0.5) / DRAWS) for i in range(DRAWS)]
     np.testing.assert_allclose(np.sort(normals, axis=1), np.tile(quantiles, (6, 1)), atol=1e-12)
     assert np.abs(np.corrcoef(normals) - np.eye(6)).max() < 0.2
+
+
+def test_an_arm_that_was_hardly_tried_is_not_called_hopeless_yet() -> None:
+    mean, factor = np.array([0.9, 0.9, 0.5]), np.eye(3) * 0.08
+    few, many = (
+        propensities(draw_belief(mean, factor, observed=np.array([500.0, 500.0, n])), floor=0.3)[2] for n in (5.0, 50.0)
+    )
+    assert few == pytest.approx(0.1)
+    assert many == pytest.approx(0.3 * 0.05 / 2.05)
