@@ -20,7 +20,7 @@ from burnish import answers
 from burnish.act import routing_table
 from burnish.act.router import Router
 from burnish.capture import checks, ledger as capture
-from burnish.capture.counters import Counts, read_all
+from burnish.capture.counters import Counts, prune, read_all
 from burnish.capture.prices import PriceTable
 from burnish.capture.recorder import Flushed, Recorder
 from burnish.capture.records import Bundle, PoolEventRecord, RunRecord
@@ -463,6 +463,7 @@ def open(  # noqa: A001 - burnish.open() reads as gzip.open() does
         seed=seed,
     )
     try:
+        prune(loop.home / "processes")
         loop._turn.prepare()  # noqa: SLF001 - the loop's own factory
     except StoreUnavailable as error:
         if loop.store.kind == "sqlite" or found.strict:

@@ -11,9 +11,11 @@ ever ran had the same one.
 from __future__ import annotations
 
 import fcntl
+import math
 import mmap
 import os
 import struct
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +24,8 @@ import msgspec
 FIELDS = ("pid", "started", "finished", "stored", "spooled", "dropped")
 _LAYOUT = struct.Struct("<8sQQQQQQ")
 _MAGIC = b"burnish1"
+KEPT_DAYS = 7.0
+"""Days that the account of an ended process is kept when nothing was lost."""
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +102,25 @@ def read_all(folder: Path) -> list[Counts]:
     """Return the accounts of every process that used this folder, oldest first; unreadable files are passed over."""
     found = [_read(path) for path in sorted(folder.glob("*.counts"))]
     return [counts for counts in found if counts is not None]
+
+
+def prune(folder: Path, older_than_days: float = KEPT_DAYS) -> int:
+    """Remove the files of processes that ended long ago and lost nothing; returns how many."""
+    oldest = time.time() - older_than_days * 86_400
+    removed = 0
+    for path in folder.glob("*.counts"):
+        counts = _read(path) if _modified(path) < oldest else None
+        if counts is not None and not counts.alive and counts.pending == 0:
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return math.inf
 
 
 def _read(path: Path) -> Counts | None:
