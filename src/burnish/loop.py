@@ -109,6 +109,7 @@ class Loop:
 
     def run(
         self,
+        /,
         *,
         agent: str = "default",
         task: str | None = None,
@@ -128,7 +129,7 @@ class Loop:
         if self._closed:
             self._refuse("loop.run", LoopClosed("loop.run()"), None)
         listener = self.bus.publish if self.bus.wants(RoutingDecision) else None
-        tenant = tenant or self.settings.tenant
+        tenant = self.settings.tenant if tenant is None else tenant
         return Run(
             self._site, self.router, listener, tenant=tenant, agent=agent, task_type=task_type, task=task, **facts
         )
@@ -212,7 +213,7 @@ class Loop:
                 late=True,
             )
         except Exception as error:  # noqa: BLE001 - capture must never break its host; strict mode raises in _refuse
-            self._refuse(f"signal {name!r}"[:100], error, run_id)
+            self._refuse("signal", error, run_id)
             return
         self.recorder.put(Bundle(signals=[record]), 500 + len(record.label or ""))
 
@@ -227,7 +228,7 @@ class Loop:
         elif isinstance(event, (PoolCreated, PoolClosed)):
             try:
                 self.recorder.put(Bundle(pool_events=[self._pool_event(event)]), 1_000)
-            except InvalidValue as error:
+            except Exception as error:  # noqa: BLE001 - as everywhere in capture
                 self._refuse("publish", error, None)
                 return
         self.bus.publish(event)
@@ -394,8 +395,8 @@ class Loop:
         }
         if event.task_id is not None:
             facts["extra"] = {"task_id": event.task_id}
-        facts.update(event.facts)  # type: ignore[typeddict-item]  # a host's facts are checked as any others
-        run = self.run(agent=event.agent, task=event.task, task_type=event.task_type, **facts)
+        named = {"agent": event.agent, "task": event.task, "task_type": event.task_type}
+        run = self.run(**{**facts, **event.facts, **named})
         run.outcome(event.success, quality=event.quality)
         run.finish()
 

@@ -28,6 +28,7 @@ class Run(RunCapture):
         site: Site,
         router: Router,
         decided: Callable[[RoutingDecision], None] | None,
+        /,
         *,
         tenant: str,
         agent: str,

@@ -97,12 +97,13 @@ def read_reply(reply: object) -> CallFacts:
 
 def _read_plain(reply: dict[str, object]) -> CallFacts:
     """Read the commonest plain dict in a tenth of the time; the same facts as `_read_any` finds."""
-    prompt, completion = ("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")
+    whole, fresh = (_whole(name, reply.get(name)) for name in ("prompt_tokens", "input_tokens"))
+    completion = ("completion_tokens", "output_tokens")
     return CallFacts(
         model=_text(reply.get("model")),
         cost_usd=None if (cost := _number("cost_usd", reply.get("cost_usd"))) is None else float(cost),
         latency_s=None if (latency := _number("latency_s", reply.get("latency_s"))) is None else float(latency),
-        prompt_tokens=next((n for name in prompt if (n := _whole(name, reply.get(name))) is not None), None),
+        prompt_tokens=fresh if whole is None else whole,
         completion_tokens=next((n for name in completion if (n := _whole(name, reply.get(name))) is not None), None),
     )
 

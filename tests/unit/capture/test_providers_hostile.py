@@ -11,7 +11,7 @@ from unittest.mock import MagicMock, Mock
 
 import numpy as np
 import pytest
-from hypothesis import example, given, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from burnish.capture import providers
 from burnish.capture.providers import CallFacts, read_reply
@@ -249,6 +249,7 @@ plain = st.dictionaries(
 )
 
 
+@settings(max_examples=500)
 @given(plain)
 def test_the_short_way_for_plain_dicts_finds_what_the_long_way_finds(reply: dict[str, object]) -> None:
     def outcome(read: Callable[[object], object]) -> object:
