@@ -316,27 +316,15 @@ class Recorder:
                 return
             for bundle in batch:
                 self._drain_batch([bundle])
+        self._back_off_length = 0.0
         if threading.current_thread() is self._thread:
             self._serve_queue()
 
     def _serve_queue(self) -> None:
-        """Between two batches of a long drain, write what the host handed over meanwhile, lest the queue overflow.
-
-        When that fails it stays queued and the drain ends: the spool is locked now and cannot take it.
-        """
+        """Between two batches of a long drain, write what the host handed over meanwhile, lest the queue overflow."""
         with self._lock:
             taken = self._take()
-        if not taken:
-            return
-        try:
-            self._sink([bundle for bundle, _ in taken])
-        except BaseException:
-            with self._lock:
-                self._queue.extendleft(reversed(taken))
-                self._bytes += sum(size for _, size in taken)
-            raise
-        with self._lock:
-            self._count("stored", _runs([bundle for bundle, _ in taken]))
+        self._write([bundle for bundle, _ in taken])
         self._settle(taken)
 
 

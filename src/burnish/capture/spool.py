@@ -1,8 +1,8 @@
 """Where runs wait on disk while the store is away.
 
-One append-only file of JSON lines a process, synced before a batch counts as spooled. When the store is back, any
-process drains any file it can lock: its own, and those of processes that died. Draining twice is harmless, because
-the ledger ignores what it has.
+Append-only files of JSON lines, each of one process and about a megabyte, synced before a batch counts as spooled.
+When the store is back, any process drains any file it can lock: its own, and those of processes that died. A drain that
+breaks off begins again with the file it was at. Draining twice is harmless, because the ledger ignores what it has.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from burnish.capture.records import Bundle
 
 SUFFIX = ".jsonl"
 UNREAD = ".unread"
+SEGMENT_BYTES = 1_000_000
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Bundle)
 log = logging.getLogger("burnish")
@@ -30,7 +31,9 @@ class Spool:
 
     def __init__(self, folder: Path, process_id: str) -> None:
         self._folder = folder
-        self._path = folder / f"{process_id}{SUFFIX}"
+        self._process_id = process_id
+        self._segment = 0
+        self._draining: Path | None = None
 
     def append(self, bundles: Sequence[Bundle]) -> None:
         """Add the bundles durably.
@@ -59,18 +62,34 @@ class Spool:
         A file is emptied only after the sink took all of it, so a sink that raises loses nothing. Lines that cannot be
         read, as after a downgrade, are set aside beside it.
         """
-        return sum(_drain_file(path, sink, batch) for path in self._files())
+        drained = 0
+        for path in self._files():
+            self._draining = path
+            try:
+                drained += _drain_file(path, sink, batch)
+            finally:
+                self._draining = None
+        return drained
 
     @contextmanager
     def _own(self) -> Iterator[int]:
-        """Open this process's file under its lock; again, when another process drained and removed it meanwhile."""
+        """Open this process's file under its lock; again, when another process drained and removed it meanwhile.
+
+        A new one is begun when it is full, or while this process itself drains it.
+        """
         while True:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            path = self._folder / f"{self._process_id}-{self._segment:06d}{SUFFIX}"
+            if path == self._draining:
+                self._segment += 1
+                continue
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             with _closing(descriptor):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-                if os.fstat(descriptor).st_nlink > 0:
+                state = os.fstat(descriptor)
+                if state.st_nlink > 0 and state.st_size < SEGMENT_BYTES:
                     yield descriptor
                     return
+                self._segment += state.st_nlink
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob(f"*{SUFFIX}"))
