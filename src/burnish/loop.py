@@ -21,10 +21,11 @@ from burnish.act import routing_table
 from burnish.act.router import Router
 from burnish.capture import checks, ledger as capture
 from burnish.capture.counters import Counts, prune, read_all
+from burnish.capture.facts import RunFacts
 from burnish.capture.prices import PriceTable
 from burnish.capture.recorder import Flushed, Recorder
 from burnish.capture.records import Bundle, PoolEventRecord, RunRecord
-from burnish.capture.run import RunFacts, Site, make_signal
+from burnish.capture.signals import Site, make_signal
 from burnish.clock import Clock, SystemClock
 from burnish.errors import InvalidValue, LoopClosed, StoreUnavailable
 from burnish.events import (

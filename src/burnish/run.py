@@ -12,8 +12,10 @@ from burnish.act.choice import Candidate, Decision
 from burnish.act.fallback import Failure
 from burnish.act.router import Request, Router
 from burnish.capture import checks
+from burnish.capture.facts import RunFacts
 from burnish.capture.records import DecisionRecord
-from burnish.capture.run import RunCapture, RunFacts, Site
+from burnish.capture.run import RunCapture
+from burnish.capture.signals import Site
 from burnish.errors import InvalidValue
 from burnish.events import RoutingDecision
 

@@ -24,7 +24,7 @@ from burnish.learn import health, pacing, performance
 from burnish.score import scoring
 from burnish.score.scoring import Scored
 from burnish.score.terms import TERMS, Term
-from burnish.store import migrate
+from burnish.store import migrate, version
 from burnish.store.store import Store
 
 log = logging.getLogger("burnish")
@@ -71,7 +71,7 @@ class Turn:
         if self._ready:
             return
         with self._store.read() as connection:
-            found = migrate.current_version(connection)
+            found = version.current_version(connection)
         if found is None:
             self._create()
         self._store.require_schema()

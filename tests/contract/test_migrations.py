@@ -19,6 +19,7 @@ from burnish.store.opening import open_store
 from burnish.store.schema import metadata
 from burnish.store.store import Store
 from burnish.store.verify import verify
+from burnish.store.version import HEAD, current_version
 
 UPGRADE = """
 import sys
@@ -62,7 +63,7 @@ def tables(store: Store) -> set[str]:
 
 def version(store: Store) -> str | None:
     with store.read() as connection:
-        return migrate.current_version(connection)
+        return current_version(connection)
 
 
 def configured(store: Store) -> list[str]:
@@ -82,7 +83,7 @@ def configure(store: Store, key: str) -> None:
 
 def break_next(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Let this release have one more migration, which fails."""
-    (folder / "9998_broken.py").write_text(BROKEN.format(head=migrate.HEAD), encoding="utf-8")
+    (folder / "9998_broken.py").write_text(BROKEN.format(head=HEAD), encoding="utf-8")
     original = migrate._config
 
     def extended(connection: Connection) -> Config:
@@ -98,16 +99,16 @@ def break_next(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 def test_the_last_migration_is_the_head_this_release_asks_for() -> None:
     folder = Path(migrate.__file__).parent / "migrations"
     script = ScriptDirectory(str(folder), version_locations=[str(folder / "versions")])
-    assert script.get_heads() == [migrate.HEAD]
+    assert script.get_heads() == [HEAD]
 
 
 def test_all_migrations_together_make_the_declared_schema(store: Store) -> None:
-    assert version(store) == migrate.HEAD
+    assert version(store) == HEAD
     assert verify(store).issues == []
 
 
 def test_a_downgrade_removes_every_table(store: Store) -> None:
-    assert migrate.downgrade(store) == migrate.HEAD
+    assert migrate.downgrade(store) == HEAD
     assert tables(store) <= {"alembic_version"}
     assert version(store) is None
 
@@ -129,8 +130,8 @@ def test_a_downgrade_of_an_empty_store_does_nothing(store_url: str) -> None:
 
 def test_an_upgrade_with_nothing_to_do_keeps_the_data(store: Store) -> None:
     configure(store, "route.floor")
-    assert migrate.upgrade(store) == migrate.HEAD
-    assert migrate.upgrade(store, migrate.HEAD) == migrate.HEAD
+    assert migrate.upgrade(store) == HEAD
+    assert migrate.upgrade(store, HEAD) == HEAD
     assert configured(store) == ["route.floor"]
 
 
@@ -143,7 +144,7 @@ def test_a_migration_that_fails_in_the_middle_leaves_the_store_as_it_was(
     with pytest.raises(RuntimeError, match="the plug was pulled"):
         migrate.upgrade(store, "9998")
     assert tables(store) == before
-    assert version(store) == migrate.HEAD
+    assert version(store) == HEAD
     assert configured(store) == ["route.floor"]
     assert verify(store).issues == []
 

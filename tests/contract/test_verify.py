@@ -15,6 +15,7 @@ from burnish.store.opening import open_store
 from burnish.store.schema import metadata
 from burnish.store.store import Store
 from burnish.store.verify import Issue, verify
+from burnish.store.version import HEAD
 
 CHANGES = {
     "table gone": ("missing table pool_events", "DROP TABLE pool_events"),
@@ -109,7 +110,7 @@ def test_a_fresh_store_has_no_issues(store: Store) -> None:
     found = verify(store)
     assert found.issues == []
     assert found.summary == f"{len(metadata.tables)} tables verified. 0 issues found."
-    assert found.version == migrate.HEAD
+    assert found.version == HEAD
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -160,7 +161,7 @@ def test_an_empty_store_is_told_to_upgrade(store_url: str) -> None:
 def test_a_store_of_a_later_release_is_told_apart(store: Store) -> None:
     execute(store, ["UPDATE alembic_version SET version_num = '9999'"])
     found = issues(store)
-    assert (found["schema version"].found, found["schema version"].declared) == ("9999", migrate.HEAD)
+    assert (found["schema version"].found, found["schema version"].declared) == ("9999", HEAD)
     assert "install the release" in found["schema version"].remedy
 
 

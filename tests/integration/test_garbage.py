@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 import burnish
 from burnish import answers
+from burnish.capture.facts import RunFacts
 from burnish.capture.records import RunRecord
-from burnish.capture.run import RunFacts
 
 SURROGATE = "broken \ud800 text"
 EARLY = datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))  # before the year 1 in UTC

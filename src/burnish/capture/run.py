@@ -10,16 +10,13 @@ import contextvars
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from types import TracebackType
-from typing import Self, TypedDict, Unpack
+from typing import Self, Unpack
 
-import msgspec
-
-from burnish.capture import checks
-from burnish.capture.prices import PriceTable
+from burnish.capture import checks, facts as known_facts
+from burnish.capture.facts import MOST, MOST_TOKENS, RunFacts
 from burnish.capture.providers import CallFacts, read_reply
 from burnish.capture.records import (
     Bundle,
@@ -30,67 +27,13 @@ from burnish.capture.records import (
     RunRecord,
     SignalRecord,
 )
-from burnish.clock import Clock
+from burnish.capture.signals import Site, make_signal
 from burnish.errors import InvalidValue
-from burnish.ids import IdSource
 
 current_run: contextvars.ContextVar[RunCapture | None] = contextvars.ContextVar("burnish_run", default=None)
 
 MOST_PARTS = 10_000
-MOST = 1e12
-"""Most dollars or seconds of one run: more than any is, and sums of them stay finite."""
-MOST_TOKENS = 2**53
 _MAXRSS_UNIT = 1 / 1024 if sys.platform != "darwin" else 1 / 1024**2
-
-
-class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """What every run of a loop shares."""
-
-    clock: Clock
-    ids: IdSource
-    prices: PriceTable
-    clip_chars: int
-    process_id: Callable[[], str]
-    started: Callable[[], None]
-    finish: Callable[[Bundle, int], bool]
-    refuse: Callable[[str, Exception, str | None], None]
-    """Report (or raise) a refused value: what was called, the error, the run's id."""
-
-
-class RunFacts(TypedDict, total=False):
-    """What may be said of a run when it is opened. Money in USD, durations in seconds, quality in [0, 1]."""
-
-    project: str | None
-    phase: str | None
-    conversation: str | None
-    """The host's own key of the conversation the run belongs to."""
-    user: str | None
-    parent: str | None
-    """Id of the run this one was opened for, when it does not run inside its `with` block."""
-    features: Mapping[str, object] | None
-    """Further categorical or numeric facts about the task, for novelty and learning."""
-    extra: Mapping[str, object] | None
-    """Anything to be kept with the run."""
-    estimated_cost_usd: float | None
-    estimated_duration_s: float | None
-    estimated_quality: float | None
-    estimated_tokens: int | None
-    budget_usd: float | None
-    routing_confidence: float | None
-    """How sure the host's own router was, in [0, 1]; ours fills it when it decides."""
-    complexity: int | None
-    tier: str | None
-    pool: str | None
-    embedding_text: str | None
-    """What to embed instead of task and summary."""
-    model: str | None
-    policy_id: str | None
-    started_at: datetime | None
-    """For runs recorded after the fact; not in the future."""
-    duration_s: float | None
-    cost_usd: float | None
-    peak_memory_mb: float | None
-    cpu_time_s: float | None
 
 
 class RunCapture:
@@ -396,27 +339,9 @@ class RunCapture:
             if value is None:
                 continue
             with self._guarded("run"):
-                kept[field] = self._fact(field, value)
+                kept[field] = known_facts.checked(field, value, now=self._now, clip_chars=self._site.clip_chars)
+                self._size += known_facts.weight(kept[field])
         return kept
-
-    def _fact(self, field: str, value: object) -> object:
-        if field in _NUMBERS:
-            return checks.number(field, value, 0.0, _NUMBERS[field])
-        if field in {"estimated_tokens", "complexity"}:
-            return checks.integer(field, value, 0, 2**31 - 1 if field == "complexity" else 2**53)
-        if field in {"features", "extra"}:
-            found = checks.facts(field, value)
-            self._size += sum(40 + len(item) if isinstance(item, str) else 40 for item in found.values())
-            return found
-        if field == "started_at":
-            return checks.moment(field, value, self._now)
-        if field in _SHORT:
-            return checks.text(field, value, _SHORT[field])
-        if field in {"task", "embedding_text"}:
-            return self._text(field, value)
-        raise InvalidValue(
-            field, value, "loop.run() has no such argument; put facts of your own into features or extra"
-        )
 
     def _cost(self, stated: float | None, facts: CallFacts, model: str | None) -> float | None:
         if stated is not None:
@@ -454,61 +379,6 @@ class RunCapture:
             yield
         except Exception as error:  # noqa: BLE001 - capture must never break its host; strict mode raises in refuse
             self._site.refuse(what, error, self.id)
-
-
-_NUMBERS = {
-    "estimated_cost_usd": MOST,
-    "estimated_duration_s": MOST,
-    "estimated_quality": 1.0,
-    "budget_usd": MOST,
-    "routing_confidence": 1.0,
-    "duration_s": MOST,
-    "cost_usd": MOST,
-    "peak_memory_mb": MOST,
-    "cpu_time_s": MOST,
-}
-_SHORT: Mapping[str, int] = {
-    "project": 500,
-    "phase": 200,
-    "conversation": 500,
-    "user": 200,
-    "tier": 100,
-    "pool": 200,
-    "model": 200,
-    "policy_id": 200,
-}
-
-
-def make_signal(
-    site: Site,
-    tenant: str,
-    run_id: str,
-    name: str,
-    value: float | bool | None,
-    *,
-    label: str | None = None,
-    reason: str | None = None,
-    source: str = "host",
-    late: bool,
-    at: datetime | None = None,
-) -> SignalRecord:
-    """Return a checked signal.
-
-    Raises:
-        InvalidValue: A value is not finite, or a name is empty.
-    """
-    return SignalRecord(
-        id=site.ids(),
-        created_at=at or site.clock.now(),
-        tenant=tenant,
-        run_id=checks.identity("run_id", run_id),
-        name=checks.text("name", checks.name("name", name), 100),
-        value=None if value is None else checks.number(checks.name("name", name), value, -float("inf")),
-        label=None if label is None else checks.text("label", label, site.clip_chars),
-        reason=None if reason is None else checks.text("reason", reason, 4_000),
-        source=checks.text("source", source, 100),
-        late=late,
-    )
 
 
 def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> str:

@@ -14,6 +14,7 @@ from burnish.store import migrate
 from burnish.store.opening import open_store
 from burnish.store.store import Store
 from burnish.store.verify import Issue, verify as compare
+from burnish.store.version import current_version
 
 
 @click.group()
@@ -82,7 +83,7 @@ def _store(where: Where) -> Iterator[Store]:
 
 def _moved(store: Store, before: str | None) -> None:
     with store.read() as connection:
-        after = migrate.current_version(connection)
+        after = current_version(connection)
     was = "" if after == before else f" (was {before or 'none'})"
     click.echo(f"{store.url}: schema {after or 'none'}{was}")
 

@@ -14,7 +14,7 @@ from burnish.cli import shown
 from burnish.cli.options import Where, as_json, located, require_store, unopened
 from burnish.errors import BurnishError
 from burnish.loop import Loop
-from burnish.store import migrate
+from burnish.store import version
 
 FIELDS = ("started", "finished", "stored", "spooled", "dropped", "waiting", "lost")
 
@@ -83,14 +83,14 @@ def status_of(loop: Loop) -> Status:
     try:
         require_store(loop.store)
         with loop.store.read() as connection:
-            schema = migrate.current_version(connection)
+            schema = version.current_version(connection)
     except BurnishError as error:
         problem = " ".join(str(error).split())
     return Status(
         store=loop.store.url,
         kind=loop.store.kind,
         schema=schema,
-        wanted_schema=migrate.HEAD,
+        wanted_schema=version.HEAD,
         problem=problem,
         spool=_spooled(loop.home / "spool"),
         processes=[Process.of(counts) for counts in loop.status()],

@@ -9,25 +9,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, text
 
 from burnish.errors import InvalidValue
+from burnish.store.version import HEAD, current_version
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
     from burnish.store.store import Store
 
-HEAD = "0001"
 ADVISORY_LOCK = 0x6275726E697368  # "burnish" in ASCII
-
-
-def current_version(connection: Connection) -> str | None:
-    """Return the schema version in the store, or None when it has no tables of ours."""
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return None if found is None else str(found)
 
 
 def upgrade(store: Store, target: str = "head") -> str | None:

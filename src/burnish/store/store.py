@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
 
 from burnish.errors import SchemaMismatch, StoreError, StoreUnavailable
-from burnish.store.migrate import HEAD, current_version
+from burnish.store.version import HEAD, current_version
 
 
 class Backend(Protocol):

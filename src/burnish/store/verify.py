@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 import msgspec
 from sqlalchemy import Connection, NullPool, create_engine, text
 
-from burnish.store.migrate import HEAD, current_version
 from burnish.store.schema import metadata
 from burnish.store.store import Store
+from burnish.store.version import HEAD, current_version
 
 
 class Part(msgspec.Struct, frozen=True, order=True):
