@@ -19,13 +19,13 @@ def burnish(world: World, seed: int) -> Learner:  # noqa: ARG001 - deterministic
     return Burnish(world, world.price)
 
 
-def burnish_low_floor(world: World, seed: int) -> Learner:  # noqa: ARG001 - as above
-    return Burnish(world, world.price, floor=0.01)
+def burnish_no_floor(world: World, seed: int) -> Learner:  # noqa: ARG001 - as above
+    return Burnish(world, world.price, floor=0.0)
 
 
 ROUTERS: dict[str, Maker] = {
     "Burnish": burnish,
-    "Burnish, floor .01": burnish_low_floor,
+    "Burnish, no floor": burnish_no_floor,
     "Beta cells (TS)": BetaCells,
     "LiteLLM-style cells": TieredCells,
     "LinUCB, disjoint": LinUcb,

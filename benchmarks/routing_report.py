@@ -39,7 +39,8 @@ def bars(results: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
     inside = results["worlds"][ID]["routers"]["Burnish"]
     outside = results["worlds"][OOD]["routers"]["Burnish"]
     pareto = results["worlds"][PARETO]["routers"]
-    share = pareto["Burnish"]["regret_type"] / pareto["Beta cells (TS)"]["regret_type"]
+    flat = pareto["Beta cells (TS)"]["regret_type"]
+    alike, floored = (pareto[name]["regret_type"] / flat for name in ("Burnish, no floor", "Burnish"))
     off = max(abs(record["realised"] - 1.0) for records in results["budgets"].values() for record in records)
     drift = results["silent_regression"]
     regret = inside["regret_task"] - PAPER_SHIFT
@@ -48,7 +49,8 @@ def bars(results: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
         _bar("CodeRouterBench ID, regret (paper's scale)", "≤ 277", regret, ".0f", at_most=277),
         _bar("CodeRouterBench OOD, AvgPerf (type = bench)", "≥ 58", 100 * outside["quality"], ".2f", at_least=58),
         _bar("CodeRouterBench OOD, regret", "≤ 40", outside["regret_task"], ".1f", at_most=40),
-        _bar("ParetoBandit, regret / Beta cells' regret", "≤ .40", share, ".2f", at_most=0.4),
+        _bar("ParetoBandit, regret / Beta cells' regret, neither with a floor", "≤ .40", alike, ".2f", at_most=0.4),
+        _bar("the same with our floor of 3 %, which the Beta cells do not pay", "≤ .40", floored, ".2f", at_most=0.4),
         _bar("Budget, largest error of realised / target", "≤ .03", off, ".3f", at_most=0.03),
         _bar("Silent regression, median delay (runs)", "≤ 40", drift["delay_median"], ".0f", at_most=40),
         _bar("False alarms in 3,000 runs", "≤ 1", drift["false_alarms_per_3000_runs"], ".2f", at_most=1),
