@@ -115,7 +115,7 @@ def command(option: str) -> tuple[float, float, Report]:
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         arguments = [sys.executable, "-c", COMMAND, "demo", option, "--json", "--html", "page.html"]
-        done = subprocess.run(arguments, cwd=folder, check=True, capture_output=True)  # noqa: S603 - our own command
+        done = subprocess.run(arguments, cwd=folder, check=True, capture_output=True)
         seconds = time.perf_counter() - began
     peak = float(done.stderr.split()[-1]) / KILOBYTES / 1024
     return seconds, peak, msgspec.json.decode(done.stdout, type=Report)

@@ -31,14 +31,14 @@ FLUSH_EVERY = 1_000
 def timing_commits(loop: burnish.Loop) -> list[float]:
     """Note how long each batch takes from lock to commit, scoring and learning included."""
     took: list[float] = []
-    sink = loop.recorder._sink  # noqa: SLF001 - a benchmark looks inside
+    sink = loop.recorder._sink
 
     def timed(batch: list[Bundle]) -> None:
         began = time.perf_counter()
         sink(batch)
         took.append(time.perf_counter() - began)
 
-    loop.recorder._sink = timed  # noqa: SLF001 - as above
+    loop.recorder._sink = timed
     return took
 
 
@@ -91,7 +91,7 @@ def read(url: str, home: str, until: str) -> None:
 
 def started(role: str, *arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "benchmarks.ingest_processes", role, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - this very module
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def answer(process: subprocess.Popen[str]) -> dict[str, Any]:

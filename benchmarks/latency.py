@@ -156,7 +156,7 @@ def enqueue(loop: burnish.Loop, count: int) -> list[Measured]:
     found = []
     for step in range(count):
         run = loop.run(agent="coder", task_type=TASK_TYPES[step % 20])
-        bundle = run._bundle()  # noqa: SLF001 - what finish() does before it enqueues
+        bundle = run._bundle()
         found.append(timed(lambda bundle=bundle: loop.recorder.put(bundle, 2_000)))  # type: ignore[misc]  # bound early
         time.sleep(PACE_SECONDS)
     loop.flush(300)
@@ -183,7 +183,7 @@ def imports(times: int) -> list[Measured]:
     """Time `import burnish` in fresh interpreters: what it adds to one that imports nothing."""
 
     def fresh(code: str) -> float:
-        return timed(lambda: subprocess.run([sys.executable, "-c", code], check=True))  # noqa: S603 - this very interpreter
+        return timed(lambda: subprocess.run([sys.executable, "-c", code], check=True))
 
     fresh("import burnish, sqlalchemy")
     nothing = median(fresh("pass") for _ in range(times))

@@ -31,7 +31,7 @@ class _Priced:
         penalties: Array = self.world.price * expected_rates(self._runs, self._cost)[task_type]
         return penalties
 
-    def learn(self, task_type: int, arm: int, quality: float, cost: float) -> None:  # noqa: ARG002 - a learner adds quality
+    def learn(self, task_type: int, arm: int, quality: float, cost: float) -> None:
         """Count the cost."""
         self._runs[arm, task_type] += 1
         self._cost[arm, task_type] += cost
@@ -40,7 +40,7 @@ class _Priced:
 class Random(_Priced):
     """Every arm alike."""
 
-    def choose(self, task_type: int, uniform: float) -> int:  # noqa: ARG002 - the type is ignored on purpose
+    def choose(self, task_type: int, uniform: float) -> int:
         """Return any arm."""
         return int(uniform * self.shape[0])
 
@@ -52,7 +52,7 @@ class BetaCells(_Priced):
         super().__init__(world, seed)
         self.wins, self.losses = np.ones((2, *self.shape))
 
-    def choose(self, task_type: int, uniform: float) -> int:  # noqa: ARG002 - samples its own posterior
+    def choose(self, task_type: int, uniform: float) -> int:
         """Return the arm of the best draw."""
         drawn = self.rng.beta(self.wins[:, task_type], self.losses[:, task_type])
         return int(np.argmax(drawn - self.penalty(task_type)))
@@ -96,7 +96,7 @@ class LinUcb(_Priced):
         self.inverse = np.tile(np.eye(types + 1), (arms, 1, 1))
         self.evidence = np.zeros((arms, types + 1))
 
-    def choose(self, task_type: int, uniform: float) -> int:  # noqa: ARG002 - deterministic by definition
+    def choose(self, task_type: int, uniform: float) -> int:
         """Return the arm with the highest upper bound."""
         x = self._context(task_type)
         reach = self.inverse @ x
@@ -156,7 +156,7 @@ class ParetoBandit(_Priced):
             names, dim=self.shape[1] + 1, alpha=self.alpha, forgetting_factor=self.forgetting, seed=seed
         )
 
-    def choose(self, task_type: int, uniform: float) -> int:  # noqa: ARG002 - breaks ties with its own generator
+    def choose(self, task_type: int, uniform: float) -> int:
         """Let the package choose."""
         penalties = dict(zip(self.world.arms, self.penalty(task_type).tolist(), strict=True))
         name, _ = self.bandit.select_arm(self._context(task_type), cost_penalties=penalties)

@@ -15,11 +15,11 @@ Maker: TypeAlias = Callable[[World, int], Learner]
 Figures: TypeAlias = dict[str, float]
 
 
-def burnish(world: World, seed: int) -> Learner:  # noqa: ARG001 - deterministic: its randomness comes with each run
+def burnish(world: World, seed: int) -> Learner:
     return Burnish(world, world.price)
 
 
-def burnish_no_floor(world: World, seed: int) -> Learner:  # noqa: ARG001 - as above
+def burnish_no_floor(world: World, seed: int) -> Learner:
     return Burnish(world, world.price, floor=0.0)
 
 

@@ -19,7 +19,7 @@ from burnish.capture.records import CallRecord, DecisionRecord, GateRecord, RunR
 from burnish.errors import Ambiguous, NotFound
 from burnish.events import DriftAlarm
 from burnish.learn import health, performance
-from burnish.learn.belief import Belief
+from burnish.learn.belief import Belief, known
 from burnish.learn.pacing import Spend
 from burnish.score import ledger as losses
 from burnish.score.ledger import LossRecord, Trend
@@ -167,7 +167,6 @@ def _model(belief: Belief, agent: str, task_type: str, model: str) -> ModelRepor
     cells = [c for c in belief.knowledge.cells if c.task_type == task_type and c.model == model]
     ratings = sum(c.n_rating for c in cells)
     state = belief.knowledge.health.get(model)
-    cost, latency = float(belief.cost[t, k]), float(belief.latency[t, k])
     return ModelReport(
         agent=agent,
         task_type=task_type,
@@ -176,8 +175,8 @@ def _model(belief: Belief, agent: str, task_type: str, model: str) -> ModelRepor
         quality=min(1.0, max(0.0, mean)),
         quality_low=min(1.0, max(0.0, mean - margin)),
         quality_high=min(1.0, max(0.0, mean + margin)),
-        cost_usd=None if cost != cost else cost,  # noqa: PLR0124 - NaN means no cost was ever seen
-        latency_s=None if latency != latency else latency,  # noqa: PLR0124 - as above
+        cost_usd=known(belief.cost[t, k]),
+        latency_s=known(belief.latency[t, k]),
         rating=sum(c.sum_rating for c in cells) / ratings if ratings else None,
         transport_failures=sum(c.transport_failures for c in cells),
         epoch=belief.epoch(model),

@@ -30,11 +30,11 @@ class Nowhere(tzinfo):
         """Return nothing."""
 
 
-def call(**facts: Any) -> Callable[[burnish.Run], None]:  # noqa: ANN401 - wrong types are the point
+def call(**facts: Any) -> Callable[[burnish.Run], None]:
     return lambda run: run.call(**facts)
 
 
-def outcome(**facts: Any) -> Callable[[burnish.Run], None]:  # noqa: ANN401 - wrong types are the point
+def outcome(**facts: Any) -> Callable[[burnish.Run], None]:
     return lambda run: run.outcome(**facts)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -10,7 +9,7 @@ import msgspec
 
 from burnish.act.choice import Candidate, Decision, Slate
 from burnish.act.slate import Terms, draw, price_of_cost
-from burnish.learn.belief import Belief
+from burnish.learn.belief import Belief, known
 from burnish.stats.fallback import Candidate as Option, order_until_success
 
 WORTH = 1.0
@@ -95,7 +94,7 @@ def _untried(belief: Belief, terms: Terms, task_type: str, models: Sequence[str]
         arm = belief.arm(model)
         if arm is None:
             continue
-        cost, latency = _known(belief.cost[t, arm]), _known(belief.latency[t, arm])
+        cost, latency = known(belief.cost[t, arm]), known(belief.latency[t, arm])
         found.append(
             Candidate(
                 model=model,
@@ -128,7 +127,3 @@ def _ranked(left: Sequence[Candidate], chances: dict[str, float]) -> list[Candid
         )
         for model in order_until_success(options, worth=WORTH)
     ]
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

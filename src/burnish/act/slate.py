@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from burnish.act.choice import Candidate, Slate
 from burnish.act.routing_table import Routing
 from burnish.govern.configuration import Configuration
-from burnish.learn.belief import Belief
+from burnish.learn.belief import Belief, known
 from burnish.learn.health import COOLDOWN
 from burnish.stats.propensity import draw_belief, propensities
 
@@ -219,8 +219,8 @@ def _finished(
             probability=float(weights[k]),
             quality=float(belief.quality.mean[t, a]),
             quality_sd=float(sd[k]),
-            cost_usd=_known(belief.cost[t, a]),
-            latency_s=_known(belief.latency[t, a]),
+            cost_usd=known(belief.cost[t, a]),
+            latency_s=known(belief.latency[t, a]),
             utility=float(belief.quality.mean[t, a] - penalty[k]),
             observed=float(belief.observed[t, a]),
             excluded=excluded[k],
@@ -235,7 +235,3 @@ def _finished(
         why=why,
         price_of_cost=price,
     )
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

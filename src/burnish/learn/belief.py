@@ -6,6 +6,7 @@ rebuild from the ledger all arrive at the same belief.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -131,6 +132,11 @@ class Belief:
         if not n.sum() or not self.models:
             return np.full((len(self.types) + 1, len(self.models)), np.nan)
         return expected_rates(n, sums)
+
+
+def known(value: float) -> float | None:
+    """Return an expected cost or latency, or None where none was ever seen."""
+    return None if math.isnan(value) else float(value)
 
 
 def load(connection: Connection, tenant: str, agent: str) -> Knowledge:

@@ -191,7 +191,7 @@ def test_an_override_of_one_route_or_snapshot_leaves_the_others() -> None:
         (3, "prices.m"),
     ],
 )
-def test_an_override_that_cannot_be_is_refused_by_name(fields: Any, field: str) -> None:  # noqa: ANN401
+def test_an_override_that_cannot_be_is_refused_by_name(fields: Any, field: str) -> None:
     with pytest.raises(InvalidValue) as refused:
         PriceTable.load({"m": fields})
     assert refused.value.field == field

@@ -126,7 +126,7 @@ def test_litellm_states_its_cost_in_a_private_place() -> None:
         ("latency_ms", lambda value: {"latency_ms": value}),
     ],
 )
-def test_a_number_that_cannot_be_is_refused_by_name(field: str, reply: Any, value: object) -> None:  # noqa: ANN401
+def test_a_number_that_cannot_be_is_refused_by_name(field: str, reply: Any, value: object) -> None:
     with pytest.raises(InvalidValue) as refused:
         read_reply(reply(value))
     assert refused.value.field == field
