@@ -87,6 +87,7 @@ class Loop:
             problem=self._problem,
             idle=self._turn.watch,
         )
+        self.router.away = lambda: self.recorder.away
         self._site = Site(
             clock=clock,
             ids=ids,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 
 import pytest
@@ -100,3 +101,15 @@ async def test_async_with_does_as_with_does(open_loop: OpenLoop) -> None:
         run.outcome(success=True)
     loop.flush()
     assert loop.explain(run.id).run.cost_usd == pytest.approx(0.1)
+
+
+def test_a_new_agent_does_not_wait_for_a_store_that_is_away(
+    open_loop: OpenLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = open_loop(models=["small", "large"])
+    play(loop, 40)
+    with monkeypatch.context() as away:
+        away.setattr(loop.recorder, "_pause", time.monotonic() + 60)
+        away.setattr(loop.store, "read", lambda: pytest.fail("the store was read"))
+        with loop.run(agent="newcomer", task_type="hard") as run:
+            assert run.decide().model in {"small", "large"}

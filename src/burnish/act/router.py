@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 from sqlalchemy import Connection
@@ -70,6 +70,8 @@ class Router:
         self._month = (0.0, "")
         self._generation = 0
         self._noting = threading.Lock()
+        self.away: Callable[[], bool] = _never
+        """Tells whether the store is known to be away; then a new agent starts from nothing instead of waiting."""
 
     def forked(self, seed: int | None = None) -> None:
         """Draw other random numbers than the parent process, under a lock of the child's own."""
@@ -219,6 +221,9 @@ class Router:
         """Load an agent the first time it is decided for; an unreachable store means an empty belief."""
         tenant, agent = scope
         reference = NoveltyReference()
+        knowledge = Knowledge(tenant=tenant, agent=agent, spend=Spend(tenant=tenant, agent=agent))
+        if self.away():
+            return self._begin(scope, knowledge, reference)
         try:
             with self._store.read() as connection:
                 knowledge = learned.load(connection, tenant, agent)
@@ -230,7 +235,9 @@ class Router:
                     self._generation += 1
         except StoreError as error:
             log.warning("nothing is known of agent %s for now: %s", agent, error)
-            knowledge = Knowledge(tenant=tenant, agent=agent, spend=Spend(tenant=tenant, agent=agent))
+        return self._begin(scope, knowledge, reference)
+
+    def _begin(self, scope: Scope, knowledge: Knowledge, reference: NoveltyReference) -> Belief:
         self._novelty[scope] = reference
         self._beliefs[scope] = Belief(knowledge, self._models)
         return self._beliefs[scope]
@@ -289,3 +296,7 @@ def _reason(found: Slate, model: str, probability: float, novelty: float | None)
     strange = "" if novelty is None or found.rule != "novelty" else f" (novelty {novelty:.2f})"
     explored = "" if probability >= 0.5 or found.rule == "learned" else " This run explores another model on purpose."
     return f"{found.why}{strange}. {basis}; chosen with probability {probability:.3f}.{explored}"
+
+
+def _never() -> bool:
+    return False

@@ -93,6 +93,11 @@ class Recorder:
         self._reset(process_id)
 
     @property
+    def away(self) -> bool:
+        """Tell whether the store did not answer a moment ago and is left in peace for now."""
+        return time.monotonic() < self._pause
+
+    @property
     def process_id(self) -> str:
         """Return the id under which this process counts."""
         return self._process_id
