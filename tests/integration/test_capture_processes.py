@@ -75,6 +75,8 @@ loop.close()
 FORKS = (
     PRELUDE
     + """
+import warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # 3.12 and newer: the point
 with loop.run(agent="planner", task_type="plan") as open_run:
     note(capture(loop, number))
     children = []
