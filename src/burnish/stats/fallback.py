@@ -105,14 +105,6 @@ def _efficiency(candidate: Candidate) -> float:
     return float("inf") if candidate.probability > 0.0 else 0.0
 
 
-def chain_value(ordered: list[Candidate], *, worth: float = 1.0) -> float:
-    """Return the expected value of trying candidates in this order until one succeeds, each given all before failed."""
-    value = 0.0
-    for candidate in reversed(ordered):
-        value = candidate.gain(worth) + (1.0 - candidate.probability) * value
-    return value
-
-
 def price_of_first_attempt(price: float, rescue_value: float) -> float:
     """Return the price to choose a first attempt with when a failed one will be followed by a fallback chain.
 

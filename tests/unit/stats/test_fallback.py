@@ -10,7 +10,6 @@ from burnish.stats.fallback import (
     Attempts,
     Candidate,
     RescueRecord,
-    chain_value,
     order_until_success,
     price_of_first_attempt,
     rescue_probability,
@@ -19,6 +18,14 @@ from burnish.stats.fallback import (
 UNIT = st.floats(0.0, 1.0)
 COUNTS = st.tuples(st.integers(0, 200), UNIT).map(lambda x: Attempts(x[0], x[0] * x[1]))
 CANDIDATES = st.builds(Candidate, st.floats(0.01, 0.99), st.floats(0.001, 0.5))
+
+
+def chain_value(ordered: list[Candidate], *, worth: float = 1.0) -> float:
+    """Return the expected value of trying candidates in this order until one succeeds, each given all before failed."""
+    value = 0.0
+    for candidate in reversed(ordered):
+        value = candidate.gain(worth) + (1.0 - candidate.probability) * value
+    return value
 
 
 @given(COUNTS, COUNTS, COUNTS, UNIT)
