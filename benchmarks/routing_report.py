@@ -9,6 +9,7 @@ PAPER_SHIFT = 88.0
 
 ID = "coderouterbench-id"
 OOD = "coderouterbench-ood-bench"
+OOD_COARSE = "coderouterbench-ood-task_type"
 PARETO = "paretobandit"
 
 
@@ -30,14 +31,18 @@ def _head(about: dict[str, Any]) -> str:
         f"Reproduce: `uv run --group bench python -m benchmarks.routing{mode}`\n\n"
         "Every router sees the task type only, in random arrival order and with its arms in random order, and learns "
         "from the arm it chose only. One set of defaults for all worlds. Burnish's posterior is recomputed every "
-        f"{about['runs_between_posteriors']} runs, its floor is 3 % unless stated. ± is one standard error over seeds."
+        f"{about['runs_between_posteriors']} runs, its floor is 3 % unless stated. "
+        "± is one standard error over seeds.\n\n"
+        "Read with care: the defaults of `burnish.stats` were chosen on these same worlds, with overlapping seeds, so "
+        "nothing here is held out. Bars are judged with the defaults that ship. OOD tasks carry two labels, a finer one "
+        "(bench) and a coarser one (dimension); both are judged."
     )
 
 
 def bars(results: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
     """Return (what, bar, measured, met) for each acceptance bar."""
     inside = results["worlds"][ID]["routers"]["Burnish"]
-    outside = results["worlds"][OOD]["routers"]["Burnish"]
+    outside, coarse = (results["worlds"][name]["routers"]["Burnish"] for name in (OOD, OOD_COARSE))
     pareto = results["worlds"][PARETO]["routers"]
     flat = pareto["Beta cells (TS)"]["regret_type"]
     alike, floored = (pareto[name]["regret_type"] / flat for name in ("Burnish, no floor", "Burnish"))
@@ -48,9 +53,11 @@ def bars(results: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
         _bar("CodeRouterBench ID, AvgPerf", "≥ 47.5", 100 * inside["quality"], ".2f", at_least=47.5),
         _bar("CodeRouterBench ID, regret (paper's scale)", "≤ 277", regret, ".0f", at_most=277),
         _bar("CodeRouterBench OOD, AvgPerf (type = bench)", "≥ 58", 100 * outside["quality"], ".2f", at_least=58),
-        _bar("CodeRouterBench OOD, regret", "≤ 40", outside["regret_task"], ".1f", at_most=40),
-        _bar("ParetoBandit, regret / Beta cells' regret, neither with a floor", "≤ .40", alike, ".2f", at_most=0.4),
-        _bar("the same with our floor of 3 %, which the Beta cells do not pay", "≤ .40", floored, ".2f", at_most=0.4),
+        _bar("CodeRouterBench OOD, regret (type = bench)", "≤ 40", outside["regret_task"], ".1f", at_most=40),
+        _bar("the same, AvgPerf (type = dimension)", "≥ 58", 100 * coarse["quality"], ".2f", at_least=58),
+        _bar("the same, regret (type = dimension)", "≤ 40", coarse["regret_task"], ".1f", at_most=40),
+        _bar("ParetoBandit, regret / Beta cells' regret", "≤ .40", floored, ".2f", at_most=0.4),
+        _bar("the same without our floor, which the Beta cells have not", "≤ .40", alike, ".2f", at_most=0.4),
         _bar("Budget, largest error of realised / target", "≤ .03", off, ".3f", at_most=0.03),
         _bar("Silent regression, median delay (runs)", "≤ 40", drift["delay_median"], ".0f", at_most=40),
         _bar("False alarms in 3,000 runs", "≤ 1", drift["false_alarms_per_3000_runs"], ".2f", at_most=1),
