@@ -34,8 +34,8 @@ def _head(about: dict[str, Any]) -> str:
         f"{about['runs_between_posteriors']} runs, its floor is 3 % unless stated. "
         "± is one standard error over seeds.\n\n"
         "Read with care: the defaults of `burnish.stats` were chosen on these same worlds, with overlapping seeds, so "
-        "nothing here is held out. Bars are judged with the defaults that ship. OOD tasks carry two labels, a finer one "
-        "(bench) and a coarser one (dimension); both are judged."
+        "nothing here is held out. Bars are judged with the defaults that ship. OOD tasks carry two labels, a finer "
+        "one (bench) and a coarser one (dimension); both are judged."
     )
 
 

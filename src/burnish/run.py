@@ -89,12 +89,10 @@ class Run(RunCapture):
             raise InvalidValue("kind", kind, f"give one of {', '.join(FAILURE_KINDS)}")
         if error is not None:
             self.call(model=self._made[-1][1].model, error=error)
-        failed = [*self._failures, Failure(model=self._made[-1][1].model, kind=kind)]
-        following = self._router.next_attempt(self._request, failed)
-        if following is None:
-            return None
-        self._failures = failed
-        return self._keep(following)
+        before = self._failures[: len(self._made) - 1]
+        self._failures = [*before, Failure(model=self._made[-1][1].model, kind=kind)]
+        following = self._router.next_attempt(self._request, self._failures)
+        return None if following is None else self._keep(following)
 
     def fallbacks(self, model: str | None = None) -> list[Candidate]:
         """Return what would be tried, in order, should `model` (by default the one in force) fail on quality."""

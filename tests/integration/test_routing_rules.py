@@ -281,3 +281,28 @@ def test_a_second_process_learns_what_the_first_one_saw(open_loop: OpenLoop, sto
     reports = [{r.model: (r.runs, r.quality) for r in loop.models(agent="coder")} for loop in (one, two)]
     assert reports[0] == reports[1]
     assert sum(runs for runs, _ in reports[0].values()) == 60
+
+
+def test_a_transport_failure_with_nothing_left_to_try_is_not_held_against_the_model(open_loop: OpenLoop) -> None:
+    loop = open_loop(models=["only"])
+    for _ in range(10):
+        with loop.run(agent="coder", task_type="code") as run:
+            run.decide()
+            assert run.fallback("timeout") is None
+            assert run.fallback("timeout") is None
+            run.outcome(success=False)
+    loop.flush()
+    report = loop.models(agent="coder")[0]
+    assert (report.runs, report.transport_failures) == (0, 10)
+    assert loop.explain(run.id).decisions[0].failure_kind == "timeout"
+
+
+def test_a_retry_that_succeeds_after_a_transport_failure_is_credited(open_loop: OpenLoop) -> None:
+    loop = open_loop(models=["only"])
+    with loop.run(agent="coder", task_type="code") as run:
+        run.decide()
+        assert run.fallback("rate_limit") is None
+        run.outcome(success=True)
+    loop.flush()
+    report = loop.models(agent="coder")[0]
+    assert (report.runs, report.transport_failures) == (1, 1)

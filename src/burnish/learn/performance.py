@@ -145,7 +145,7 @@ def _add_run(cells: dict[Cell, Sums], item: Scored) -> None:
     for attempt, model, epoch in _attempts(item):
         sums = cells[run.tenant, run.agent, run.task_type, model, epoch]
         _add_calls(sums, [call for call in item.calls if call.attempt == attempt], whole=item if attempt < 0 else None)
-    for decision in item.decisions[:-1]:
+    for decision in item.decisions:
         if decision.failure_kind in TRANSPORT:
             cells[run.tenant, run.agent, run.task_type, decision.model, decision.epoch].transport_failures += 1
 
@@ -195,7 +195,11 @@ def _add_pairs(pairs: dict[tuple[str, ...], list[float]], item: Scored) -> None:
         key = (run.tenant, run.agent, run.task_type, failed.model, failed.failure_kind or "quality", following.model)
         last = following is item.decisions[-1]
         if last:
-            now, before = item.quality, item.quality_before
+            reached = (
+                following.failure_kind not in TRANSPORT
+            )  # an attempt that never arrived is no trial, unless solved
+            now = item.quality if reached or item.quality else None
+            before = item.quality_before if reached or item.quality_before else None
             pairs[key][0] += (now is not None) - (before is not None)
             pairs[key][1] += (now or 0.0) - (before or 0.0)
         elif item.first and following.failure_kind not in TRANSPORT:

@@ -75,7 +75,8 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
         if len(self.decisions) > 1:
             first = self.decisions[0]
             return None if first.failure_kind in TRANSPORT else (first.model, first.epoch, 0.0)
-        return None if self.model is None or quality is None else (self.model, self.epoch, quality)
+        lost = bool(self.decisions) and self.decisions[0].failure_kind in TRANSPORT and not quality
+        return None if self.model is None or quality is None or lost else (self.model, self.epoch, quality)
 
 
 class _Material(msgspec.Struct, frozen=True, kw_only=True):
