@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from burnish.store.schema import act, capture, govern, learn, score
+from burnish.store.schema import act, capture, curate, govern, learn, propose, score, trial
 from burnish.store.schema.base import metadata
 
-__all__ = ["act", "capture", "govern", "learn", "metadata", "score"]
+__all__ = ["act", "capture", "curate", "govern", "learn", "metadata", "propose", "score", "trial"]
