@@ -178,7 +178,9 @@ def verify_transition(
     statement = _parsed(found.payload)
     policy = _policy(content, statement)
     slot = statement.predicate.policy
-    if (slot.tenant, slot.agent, slot.task_type) != policy.slot or statement.predicate.parent != policy.parent:
+    if statement.predicate.parent != policy.parent:
+        raise SignatureInvalid(_WHAT, "its parent is not the one that was signed", "have this very policy signed")
+    if (slot.tenant, slot.agent, slot.task_type) != policy.slot:
         reason = f"it was signed for {slot.tenant}/{slot.agent}/{slot.task_type}, it is for {'/'.join(policy.slot)}"
         raise SignatureInvalid(_WHAT, reason, "have this very policy signed")
     if to_status is not None and statement.predicate.to_status != to_status:
@@ -198,7 +200,7 @@ def _policy(content: bytes | str, statement: _Statement) -> Policy:
     if digest_of(raw) != f"sha256:{signed}":
         reason = f"its digest is {digest_of(raw)[:19]}…, what was signed is sha256:{signed[:12]}…: it was changed"
         raise SignatureInvalid("the policy", reason, _AGAIN)
-    if not _is_canonical(raw):
+    if not is_canonical(raw):
         raise SignatureInvalid("the policy", "it is not in canonical form (RFC 8785)", "have its canonical form signed")
     try:
         return read(raw)
@@ -274,7 +276,7 @@ def _canonical(statement: _Statement) -> bytes:
         raise InvalidValue("statement", statement.subject[0].name, f"it has no canonical form: {error}") from error
 
 
-def _is_canonical(raw: bytes) -> bool:
+def is_canonical(raw: bytes) -> bool:
     """Tell whether JSON is written the one way of RFC 8785, where every number is a double."""
     import rfc8785
 
