@@ -79,6 +79,7 @@ class SignatureInvalid(BurnishError):
     """What should be signed is not, or not by a key that may be trusted with it."""
 
     def __init__(self, what: str, reason: str, remedy: str) -> None:
+        reason = "".join(c if c.isprintable() else "�" for c in reason)
         super().__init__(f"{what} cannot be trusted: {reason}; {remedy}")
         self.what = what
         self.reason = reason

@@ -111,6 +111,13 @@ def test_hostile_json_is_refused(text: str) -> None:
         check(text, ring_of(A))
 
 
+def test_a_refusal_does_not_carry_what_steers_a_terminal() -> None:
+    with pytest.raises(SignatureInvalid) as caught:
+        check(json.dumps({"\x1b[31mred": 1}), ring_of(A))
+    assert "red" in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
 def test_an_envelope_of_another_type_is_refused() -> None:
     envelope = seal(b"{}", "application/vnd.other+json", A)
     with pytest.raises(SignatureInvalid, match=r"it holds 'application/vnd\.other\+json', where"):
