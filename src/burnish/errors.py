@@ -9,6 +9,7 @@ The tree:
     ├── NotFound             an id or name that the store does not hold
     │   └── Ambiguous        the beginning of an id that several share
     ├── MissingExtra         an optional package is not installed; gives the exact command
+    ├── SignatureInvalid     what is signed cannot be trusted; names what, why and the remedy
     └── StoreError           the ledger said no
         ├── InvalidStoreUrl  the URL names no supported database
         ├── StoreUnavailable the database cannot be reached or is busy; capture spools and retries
@@ -72,6 +73,17 @@ class MissingExtra(BurnishError, ImportError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs {package}: install it with `pip install 'burnish[{extra}]'`")
+
+
+class SignatureInvalid(BurnishError):
+    """What should be signed is not, or not by a key that may be trusted with it."""
+
+    def __init__(self, what: str, reason: str, remedy: str) -> None:
+        reason = "".join(c if c.isprintable() else "�" for c in reason)
+        super().__init__(f"{what} cannot be trusted: {reason}; {remedy}")
+        self.what = what
+        self.reason = reason
+        self.remedy = remedy
 
 
 class StoreError(BurnishError):
