@@ -81,6 +81,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             return False
 
 
+class Damaged(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that cannot be read."""
+
+    seq: int | None
+    why: str
+
+
 class _Leaf(msgspec.Struct, frozen=True, kw_only=True):
     """The fields in the order of RFC 8785, so that plain JSON of it is canonical."""
 
@@ -136,9 +143,12 @@ def digest(salt: str, payload: bytes) -> str:
     """Return the salted digest of a payload: SHA-256 of the salt's bytes and the payload's, in hexadecimal.
 
     Raises:
-        ValueError: The salt is not hexadecimal.
+        ValueError: The salt is not the hexadecimal of 32 bytes.
     """
-    return sha256(bytes.fromhex(salt) + payload).hexdigest()
+    salted = bytes.fromhex(salt)
+    if len(salted) != 32 or salted.hex() != salt:
+        raise ValueError("a salt is 32 bytes in lower-case hexadecimal")
+    return sha256(salted + payload).hexdigest()
 
 
 def canonical(payload: Mapping[str, object]) -> bytes:
@@ -165,7 +175,7 @@ def safe(payload: Mapping[str, object]) -> dict[str, object]:
         InvalidValue: It holds something that has no JSON form, is nested too deeply, or is too large.
     """
     try:
-        plain = msgspec.to_builtins(dict(payload), str_keys=True)
+        plain = msgspec.to_builtins(dict(payload), str_keys=True, enc_hook=_plain)
         kept = {_safe_text(key): _safe(value, 1) for key, value in plain.items()}
     except (TypeError, ValueError, RecursionError, AttributeError) as error:
         if isinstance(error, InvalidValue):  # which is a ValueError
@@ -179,6 +189,18 @@ def safe(payload: Mapping[str, object]) -> dict[str, object]:
 def shown_time(moment: datetime) -> str:
     """Return a time as RFC 3339 in UTC, to the microsecond."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def _plain(value: object) -> object:
+    """Return a number or text of another library, such as numpy, as Python's own."""
+    for own in (float, int, str):
+        if isinstance(value, own):
+            return own(value)
+    item = getattr(value, "item", None)
+    found = item() if callable(item) else None
+    if isinstance(found, (bool, int, float)):
+        return found
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def _safe(value: object, depth: int) -> object:

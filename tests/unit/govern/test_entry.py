@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+import numpy as np
 import pytest
 import rfc8785
 from hypothesis import given, strategies as st
@@ -90,6 +91,13 @@ def test_values_of_python_become_values_of_json() -> None:
         "3": [1, 2],
         "raw": "AA==",
     }
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    payload = {"mean": np.float64(0.5), "n": np.int64(3), "ok": np.bool_(True), "nan": np.float32("nan")}
+    assert safe(payload) == {"mean": 0.5, "n": 3, "ok": True, "nan": "NaN"}
+    with pytest.raises(InvalidValue, match="JSON"):
+        safe({"many": np.zeros(3)})
 
 
 def test_text_that_no_database_keeps_is_replaced() -> None:
