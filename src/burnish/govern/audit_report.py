@@ -106,12 +106,14 @@ def inspect(
         log.see(entry)
     said = [f"{one.where}: no checkpoint ({one.why})" for one in found if isinstance(one, Unreadable)]
     said += unfollowed(file, kept)
-    refused = [(one, _refusal(one, log.origin, verifier, now)) for one in readable]
+    refused = [(one, _refusal(one, verifier, now)) for one in readable]
     said += [why for _, why in refused if why is not None]
-    good = [one for one, why in refused if why is None]
+    signed = [one for one, why in refused if why is None]
+    good = [one for one in signed if log.origin in {None, one.origin}]
     fitting = [one for one in good if one.root in log.roots.get(one.size, ())]
     own = log.finished()
-    issues = [*own, *_against(log, good, fitting, own), *(Issue(what=why) for why in said)]
+    foreign = [Issue(seq=1, what=_foreign(one)) for one in signed if one not in good]
+    issues = [*own, *foreign, *_against(log, good, fitting, own), *(Issue(what=why) for why in said)]
     return AuditReport(
         events=log.count,
         erased=log.erased,
@@ -235,14 +237,16 @@ def _rewritten(others: Sequence[Checkpoint], fitting: Sequence[Checkpoint], own:
     return Issue(seq=min(exact, default=start), what=what)
 
 
-def _refusal(found: Checkpoint, origin: str | None, verifier: NoteVerifier, now: datetime) -> str | None:
+def _refusal(found: Checkpoint, verifier: NoteVerifier, now: datetime) -> str | None:
     try:
         found.check(verifier, now)
     except BurnishError as error:
         return f"{found.shown} does not count: {error}"
-    if origin is not None and found.origin != origin:
-        return f"{found.shown} is of another log, {found.origin}, or the first event of this one was exchanged"
     return None
+
+
+def _foreign(found: Checkpoint) -> str:
+    return f"event 1 was exchanged, or {found.shown} is of another log: it is of {found.origin}"
 
 
 def _notes(log: _Log, outside: Sequence[Checkpoint]) -> list[str]:
