@@ -149,17 +149,23 @@ def _proof(connection: Connection, seq: int, size: int, from_size: int | None) -
 
 
 def _exported(connection: Connection, file: Path) -> int:
-    count = 0
+    """Write all events; a file that is there already is left alone, and half a file is removed."""
     try:
-        with file.open("xb") as lines:
-            for entry in stored(connection):
-                if isinstance(entry, Damaged):
-                    raise InvalidValue("audit log", f"event {entry.seq}", f"{entry.why}: run `burnish audit verify`")
-                lines.write(line_of(entry))
-                count += 1
+        lines = file.open("xb")
     except OSError as error:
-        raise InvalidValue("file", str(file), f"it cannot be written: {error.strerror}") from error
-    return count
+        raise InvalidValue("file", str(file), f"it cannot be made: {error.strerror}") from error
+    try:
+        with lines:
+            return sum(lines.write(_line(entry)) > 0 for entry in stored(connection))
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+
+
+def _line(entry: Entry | Damaged) -> bytes:
+    if isinstance(entry, Damaged):
+        raise InvalidValue("audit log", f"event {entry.seq}", f"{entry.why}; see all with `burnish audit verify`")
+    return line_of(entry)
 
 
 def _verifier(keys: tuple[Path, ...]) -> NoteVerifier:

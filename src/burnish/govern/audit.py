@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, func, null, select, update
 from sqlalchemy.engine import Row
 
@@ -21,6 +22,8 @@ from burnish.ids import IdSource
 from burnish.store.schema.govern import learning_audit_log as table
 
 PAGE = 1_000
+_INSERT = table.insert()
+_SIZE = select(func.max(table.c.seq))
 _IN_TURN = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.learning_audit_log', 0))"
 """Held to the end of the transaction, so that whoever sees entry n sees all before it, and no number is taken twice."""
 
@@ -71,19 +74,20 @@ def append(
         at=now,
     )
     connection.execute(
-        table.insert().values(
-            id=entry.id,
-            created_at=entry.at,
-            seq=entry.seq,
-            tenant=entry.tenant,
-            kind=entry.event,
-            actor=entry.actor,
-            subject=entry.subject,
-            payload=entry.payload,
-            salt=entry.salt,
-            payload_digest=entry.payload_digest,
-            leaf=entry.leaf,
-        )
+        _INSERT,
+        {
+            "id": entry.id,
+            "created_at": entry.at,
+            "seq": entry.seq,
+            "tenant": entry.tenant,
+            "kind": entry.event,
+            "actor": entry.actor,
+            "subject": entry.subject,
+            "payload": entry.payload,
+            "salt": entry.salt,
+            "payload_digest": entry.payload_digest,
+            "leaf": entry.leaf,
+        },
     )
     return entry.seq
 
@@ -113,18 +117,25 @@ def events(
     after: int = 0,
     limit: int = 100,
 ) -> list[Entry]:
-    """Return entries in order, from the first whose seq is above `after`; None does not filter."""
+    """Return entries in order, from the first whose seq is above `after`; None does not filter.
+
+    Raises:
+        InvalidValue: One is damaged.
+    """
     wanted: list[ColumnElement[bool]] = [table.c.seq > after]
     for column, value in ((table.c.tenant, tenant), (table.c.subject, subject), (table.c.kind, event)):
         if value is not None:
             wanted.append(column == value)
-    rows = connection.execute(select(table).where(*wanted).order_by(table.c.seq).limit(limit))
-    return [_entry(row) for row in rows]
+    try:
+        rows = connection.execute(select(table).where(*wanted).order_by(table.c.seq).limit(limit))
+        return [_entry(row) for row in rows]
+    except (msgspec.DecodeError, OverflowError) as error:
+        raise _broken(after + 1, f"it, or one after it, cannot be read ({error})") from error
 
 
 def size(connection: Connection) -> int:
     """Return the number of entries: the seq of the last, 0 when there is none."""
-    return int(connection.execute(select(func.max(table.c.seq))).scalar() or 0)
+    return int(connection.execute(_SIZE).scalar() or 0)
 
 
 def leaves(connection: Connection, start: int = 0, end: int | None = None) -> Iterator[bytes]:
@@ -193,6 +204,8 @@ def consistency(connection: Connection, old: int, new: int) -> list[bytes]:
 def _entry(row: Row[tuple[object, ...]]) -> Entry:
     found = row._mapping  # noqa: SLF001 - SQLAlchemy's public name
     at = found["created_at"]
+    if at is None:
+        raise _broken(found["seq"], "its time cannot be read")
     return Entry(
         seq=found["seq"],
         id=found["id"],

@@ -11,11 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from sqlalchemy import BigInteger, Connection, Text, cast, func, select, type_coerce
-from sqlalchemy.engine import Row
 
 from burnish.errors import InvalidValue
 from burnish.govern.entry import Damaged, Entry
@@ -49,7 +47,7 @@ def stored(connection: Connection) -> Iterator[Entry | Damaged]:
         connection.execute(query.execution_options(stream_results=True, yield_per=PAGE)) as rows,
     ):
         for row in rows:
-            yield _from_row(row, sqlite=sqlite)
+            yield _from_row(tuple(row), sqlite=sqlite)
 
 
 def exported(file: Path) -> Iterator[Entry | Damaged]:
@@ -80,7 +78,7 @@ def _from_line(line: bytes) -> Entry | Damaged:
     return entry if same else Damaged(seq=entry.seq, why="its line in the export is not as it was written")
 
 
-def _from_row(row: Row[Any], *, sqlite: bool) -> Entry | Damaged:
+def _from_row(row: tuple[object, ...], *, sqlite: bool) -> Entry | Damaged:
     seq, id_, at, tenant, event, actor, subject, payload, salt, payload_digest, leaf = row
     texts = (id_, at, tenant, event, actor, subject, salt, payload_digest, leaf)
     if not isinstance(seq, int):

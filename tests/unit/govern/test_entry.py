@@ -68,6 +68,12 @@ def test_any_payload_is_made_safe_and_hashes_the_same_after_a_round_trip(payload
     assert b"\\u0000" not in canonical(kept)
 
 
+@given(st.dictionaries(st.text(max_size=5), HOSTILE | st.floats(-2e16, 2e16) | st.floats(-1e-2, 1e-2), max_size=5))
+def test_the_bytes_of_a_payload_are_rfc_8785_whichever_way_they_are_made(payload: dict[str, object]) -> None:
+    kept = safe(payload)
+    assert canonical(kept) == rfc8785.dumps(kept)  # type: ignore[arg-type]  # JSON by then
+
+
 def test_numbers_that_json_does_not_have_are_kept_as_text() -> None:
     payload = {"nan": math.nan, "up": math.inf, "down": -math.inf, "large": 2**53, "fits": 2**53 - 1, "float": 1e300}
     assert safe(payload) == {
