@@ -27,6 +27,7 @@ from burnish.store.opening import open_store
 from burnish.store.store import Store
 
 NEWEST = 50
+TRIES = 3
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -71,13 +72,13 @@ def verify(
 
     Without checkpoints from outside the store, it cannot be told whether the end of the log was cut off.
     """
-    now, verifier = datetime.now(UTC), _verifier(keys)
-    signed = None if checkpoints is None else read_checkpoints(checkpoints)
+    verifier = _verifier(keys)
     if file is not None:
-        report = inspect(exported(file), signed, verifier, now=now)
+        signed = None if checkpoints is None else read_checkpoints(checkpoints)
+        report = inspect(exported(file), signed, verifier, now=datetime.now(UTC))
     else:
         with _store(where) as store:
-            report = verify_store(store, signed, verifier, now=now)
+            report = _verified(store, checkpoints, verifier)
     if as_json:
         shown.print_json(report)
     else:
@@ -166,6 +167,19 @@ def _line(entry: Entry | Damaged) -> bytes:
     if isinstance(entry, Damaged):
         raise InvalidValue("audit log", f"event {entry.seq}", f"{entry.why}; see all with `burnish audit verify`")
     return line_of(entry)
+
+
+def _verified(store: Store, checkpoints: Path | None, verifier: NoteVerifier) -> AuditReport:
+    """Verify a store; once more when a checkpoint was written in between, which the file as it was read lacks."""
+    if checkpoints is None:
+        return verify_store(store, None, verifier, now=datetime.now(UTC))
+    signed = read_checkpoints(checkpoints)
+    for _ in range(TRIES):
+        report = verify_store(store, signed, verifier, now=datetime.now(UTC))
+        before, signed = signed, read_checkpoints(checkpoints)
+        if not report.issues or signed == before:
+            break
+    return report
 
 
 def _verifier(keys: tuple[Path, ...]) -> NoteVerifier:

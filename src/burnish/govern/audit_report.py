@@ -8,7 +8,7 @@ named.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -106,21 +106,22 @@ def inspect(
         log.see(entry)
     said = [f"{one.where}: no checkpoint ({one.why})" for one in found if isinstance(one, Unreadable)]
     said += unfollowed(file, kept)
-    refused = [(one, _refusal(one, verifier, now)) for one in readable]
-    said += [why for _, why in refused if why is not None]
-    signed = [one for one, why in refused if why is None]
+    refusals = {one.note: _refusal(one, verifier, now) for one in {one.note: one for one in readable}.values()}
+    said += [f"{one.shown} does not count: {refusals[one.note]}" for one in readable if refusals[one.note]]
+    signed = [one for one in readable if not refusals[one.note]]
     good = [one for one in signed if log.origin in {None, one.origin}]
-    fitting = [one for one in good if one.root in log.roots.get(one.size, ())]
+    fitting = {one.note: one.size for one in good if one.root in log.roots.get(one.size, ())}
     own = log.finished()
-    foreign = [Issue(seq=1, what=_foreign(one)) for one in signed if one not in good]
+    foreign = [Issue(seq=1, what=_foreign(one)) for one in signed if log.origin not in {None, one.origin}]
     issues = [*own, *foreign, *_against(log, good, fitting, own), *(Issue(what=why) for why in said)]
+    outside = [one.size for one in file or () if isinstance(one, Checkpoint) and one.note in fitting]
     return AuditReport(
         events=log.count,
         erased=log.erased,
-        checkpoints=len({one.note for one in fitting}),
+        checkpoints=len(fitting),
         root=log.stored.root().hex() if log.whole else "",
         issues=sorted(issues, key=lambda issue: (issue.seq is None, issue.seq or 0)),
-        notes=_notes(log, [one for one in file or () if one in fitting]),
+        notes=_notes(log, max(outside, default=0)),
     )
 
 
@@ -213,7 +214,7 @@ class _Log:
 
 
 def _against(
-    log: _Log, good: Sequence[Checkpoint], fitting: Sequence[Checkpoint], own: Sequence[Issue]
+    log: _Log, good: Sequence[Checkpoint], fitting: Mapping[str, int], own: Sequence[Issue]
 ) -> Iterator[Issue]:
     """Yield what checkpoints whose signatures count say against the log: its end is missing, it was written anew."""
     largest = max(good, key=lambda one: one.size, default=None)
@@ -221,14 +222,14 @@ def _against(
         first = log.last + 1
         gone = f"event {first} is" if largest.size == first else f"events {first} and later are"
         yield Issue(seq=first, what=f"{gone} missing: {largest.shown} was signed at {_when(largest.at)}")
-    others = sorted((one for one in good if one.size in log.roots and one not in fitting), key=lambda one: one.size)
+    others = [one for one in good if one.size in log.roots and one.note not in fitting]
     if others:
         yield _rewritten(others, fitting, own)
 
 
-def _rewritten(others: Sequence[Checkpoint], fitting: Sequence[Checkpoint], own: Sequence[Issue]) -> Issue:
-    bad = others[0]
-    start = 1 + max((one.size for one in fitting if one.size < bad.size), default=0)
+def _rewritten(others: Sequence[Checkpoint], fitting: Mapping[str, int], own: Sequence[Issue]) -> Issue:
+    bad = min(others, key=lambda one: one.size)
+    start = 1 + max((size for size in fitting.values() if size < bad.size), default=0)
     span = f"event {start} is" if start == bad.size else f"of events {start} to {bad.size} at least one is"
     more = len({one.note for one in others}) - 1
     also = f"; {more} more checkpoint{'s do' if more != 1 else ' does'} not fit either" if more else ""
@@ -237,21 +238,22 @@ def _rewritten(others: Sequence[Checkpoint], fitting: Sequence[Checkpoint], own:
     return Issue(seq=min(exact, default=start), what=what)
 
 
-def _refusal(found: Checkpoint, verifier: NoteVerifier, now: datetime) -> str | None:
+def _refusal(found: Checkpoint, verifier: NoteVerifier, now: datetime) -> str:
+    """Return why a signature does not count; empty when it does."""
     try:
         found.check(verifier, now)
     except BurnishError as error:
-        return f"{found.shown} does not count: {error}"
-    return None
+        return str(error)
+    return ""
 
 
 def _foreign(found: Checkpoint) -> str:
     return f"event 1 was exchanged, or {found.shown} is of another log: it is of {found.origin}"
 
 
-def _notes(log: _Log, outside: Sequence[Checkpoint]) -> list[str]:
+def _notes(log: _Log, covered: int) -> list[str]:
+    """Return what is not known; `covered` events are by a checkpoint from outside."""
     notes: list[str] = []
-    covered = max((one.size for one in outside), default=0)
     if not covered:
         notes.append(
             "no checkpoint from outside the store fits: that events were cut off at the end, or that the whole log was "
