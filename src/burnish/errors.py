@@ -8,6 +8,7 @@ The tree:
     ├── NoEligibleModel      a decision was asked for and no model may be chosen
     ├── NotFound             an id or name that the store does not hold
     │   └── Ambiguous        the beginning of an id that several share
+    ├── AuditBroken          the audit log does not continue what was signed of it; nothing more is signed
     ├── MissingExtra         an optional package is not installed; gives the exact command
     ├── SignatureInvalid     what is signed cannot be trusted; names what, why and the remedy
     └── StoreError           the ledger said no
@@ -66,6 +67,15 @@ class Ambiguous(NotFound):
 
     def __init__(self, kind: str, key: str, where: str) -> None:
         LookupError.__init__(self, f"several {kind}s in {where} start with {key!r}: give more of the id")
+
+
+class AuditBroken(BurnishError):
+    """The audit log does not continue the last signed checkpoint."""
+
+    def __init__(self, url: str, what: str) -> None:
+        super().__init__(
+            f"the audit log of {url} was not signed: {what}; see what was changed with `burnish audit verify`"
+        )
 
 
 class MissingExtra(BurnishError, ImportError):
