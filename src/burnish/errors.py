@@ -9,6 +9,7 @@ The tree:
     ├── NotFound             an id or name that the store does not hold
     │   └── Ambiguous        the beginning of an id that several share
     ├── MissingExtra         an optional package is not installed; gives the exact command
+    ├── ContentChanged       what was frozen under a digest is no longer what it was
     └── StoreError           the ledger said no
         ├── InvalidStoreUrl  the URL names no supported database
         ├── StoreUnavailable the database cannot be reached or is busy; capture spools and retries
@@ -72,6 +73,16 @@ class MissingExtra(BurnishError, ImportError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs {package}: install it with `pip install 'burnish[{extra}]'`")
+
+
+class ContentChanged(BurnishError):
+    """What was frozen under a digest has another one now."""
+
+    def __init__(self, what: str, frozen: str, found: str | None) -> None:
+        super().__init__(
+            f"{what} was changed after it was frozen: it was {frozen} and is now {found or 'not readable'}; restore it "
+            "from a backup, or freeze its items anew, which makes a new version"
+        )
 
 
 class StoreError(BurnishError):
