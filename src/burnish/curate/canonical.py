@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import msgspec
 
@@ -10,6 +11,9 @@ from burnish.errors import InvalidValue
 
 EXACT = 2**53
 """From here on, whole numbers are no longer exact as JSON numbers."""
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""The escape of NUL, which JSON can write and PostgreSQL cannot keep; an escaped backslash before it is text."""
 
 
 def canonical(field: str, value: object) -> bytes:
@@ -31,6 +35,18 @@ def canonical(field: str, value: object) -> bytes:
 def digest(content: bytes) -> str:
     """Return the identity of canonical bytes: `sha256:` and 64 hexadecimal digits."""
     return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def storable(field: str, value: object) -> bytes:
+    """Return canonical bytes that every database keeps.
+
+    Raises:
+        InvalidValue: It has no canonical form, or holds a NUL character.
+    """
+    content = canonical(field, value)
+    if _NUL.search(content):
+        raise InvalidValue(field, "\0", "take out the NUL characters: databases do not keep them")
+    return content
 
 
 def as_written(value: object) -> object:

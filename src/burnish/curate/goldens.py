@@ -6,7 +6,6 @@ the next one; a version never changes, and one that was changed behind our back 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from burnish.capture.checks import name as checked_name
-from burnish.curate.canonical import as_written, canonical, digest
+from burnish.curate.canonical import as_written, canonical, digest, storable
 from burnish.curate.fingerprints import fingerprint
 from burnish.errors import ContentChanged, InvalidValue, NotFound
 from burnish.ids import IdSource
@@ -24,7 +23,6 @@ from burnish.store.schema.curate import golden_datasets as table
 
 MOST_ITEMS = 10_000
 MOST_BYTES = 50_000_000
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class GoldenItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -189,5 +187,4 @@ def _check(item: GoldenItem) -> None:
         raise InvalidValue(f"task_type of {item.id}", item.task_type, "give a name of at most 200 characters")
     if item.baseline_loss is not None and not 0.0 <= item.baseline_loss <= 1.0:
         raise InvalidValue(f"baseline_loss of {item.id}", item.baseline_loss, "give a loss from 0 to 1, or none")
-    if _NUL.search(canonical(f"item {item.id}", item)):
-        raise InvalidValue(f"item {item.id}", "\0", "take out the NUL characters: databases do not keep them")
+    storable(f"item {item.id}", item)
