@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, Select, case, func, select, update
+from sqlalchemy import Connection, RowMapping, Select, case, func, select, update
 
 from burnish.capture.checks import name as checked_name, number, text
 from burnish.capture.ledger import to_record
@@ -247,25 +247,15 @@ def success_rates(connection: Connection, *, tenant: str, agent: str | None = No
     status, delta = table.c.status, table.c.loss_delta
     counts = [func.coalesce(func.sum(case((status == name, 1), else_=0)), 0).label(name) for name in STATUSES]
     better = func.coalesce(func.sum(case(((status == "finished") & (delta < 0), 1), else_=0)), 0).label("improved")
-    columns = (table.c.kind, *counts, better, func.avg(delta).label("mean_delta"), func.sum(table.c.cost_usd))
-    rows = connection.execute(_of(select(*columns), tenant, agent).group_by(table.c.kind).order_by(table.c.kind))
-    return [_rate(*row) for row in rows]
+    sums = (func.avg(delta).label("mean_delta"), func.sum(table.c.cost_usd).label("cost_usd"))
+    query = _of(select(table.c.kind, *counts, better, *sums), tenant, agent).group_by(table.c.kind)
+    return [_rate(row) for row in connection.execute(query.order_by(table.c.kind)).mappings()]
 
 
-def _rate(
-    kind: str, running: int, finished: int, failed: int, improved: int, mean_delta: float | None, cost_usd: float
-) -> SuccessRate:
-    ended = int(finished) + int(failed)
-    return SuccessRate(
-        kind=kind,
-        running=int(running),
-        finished=int(finished),
-        failed=int(failed),
-        improved=int(improved),
-        rate=int(improved) / ended if ended else None,
-        mean_delta=mean_delta,
-        cost_usd=cost_usd,
-    )
+def _rate(row: RowMapping) -> SuccessRate:
+    ended = int(row["finished"]) + int(row["failed"])
+    rate = int(row["improved"]) / ended if ended else None
+    return to_record({**row, "rate": rate}, SuccessRate)
 
 
 def _of(query: Select[tuple[object, ...]], tenant: str, agent: str | None) -> Select[tuple[object, ...]]:
