@@ -13,7 +13,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, select
 
-from burnish.capture.checks import name as checked_name
+from burnish.capture.checks import name as checked_name, text
 from burnish.curate.canonical import as_written, canonical, digest, storable
 from burnish.curate.fingerprints import fingerprint
 from burnish.errors import ContentChanged, InvalidValue, NotFound
@@ -23,6 +23,7 @@ from burnish.store.schema.curate import golden_datasets as table
 
 MOST_ITEMS = 10_000
 MOST_BYTES = 50_000_000
+NOTE_CHARS = 2_000
 
 
 class GoldenItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,7 +37,7 @@ class GoldenItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     inputs: object = None
     """What the task is given, as JSON."""
     expected: object = None
-    """The right answer, as JSON; the runner judges by it."""
+    """The right answer, as JSON. A replay does not show it; the host's runner looks it up by id to judge an answer."""
     baseline_loss: float | None = None
     """The loss in [0, 1] that must be held; None compares with what the baseline does when it is replayed."""
 
@@ -91,6 +92,7 @@ def freeze(
         InvalidValue: An item is not fit to be kept, two share an id, or there are none or too many.
     """
     label = checked_name("name", name)
+    said = None if note is None else text("note", note, NOTE_CHARS)
     ordered = sorted(items, key=lambda item: item.id)
     content = _checked(ordered)
     identity = digest(content)
@@ -100,7 +102,7 @@ def freeze(
         if same is not None:
             return load(connection, label, same, tenant=tenant)
         version = 1 + max((number for number, _ in known), default=0)
-        row = (ids(), now, tenant, label, version, identity, len(ordered), msgspec.to_builtins(ordered), note)
+        row = (ids(), now, tenant, label, version, identity, len(ordered), msgspec.to_builtins(ordered), said)
         inserter(table, connection.dialect.name)(connection, [row])
 
 

@@ -237,7 +237,7 @@ def _checked(found: ReplayOutcome) -> ReplayOutcome:
 
 
 def _number(field: str, value: object, high: float = 1e9) -> float:
-    if isinstance(value, numbers.Real) and 0.0 <= value <= high:
+    if isinstance(value, numbers.Real) and 0.0 <= float(value) <= high:
         return float(value)
     raise InvalidValue(field, value, f"the runner must give a number from 0 to {high:g}")
 
