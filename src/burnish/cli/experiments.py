@@ -49,8 +49,8 @@ def list_(*, agent: str | None, kind: str | None, status: str | None, limit: int
     shown.table(columns, [_row(one) for one in found.experiments], empty="no experiments yet")
     if found.success_rates:
         shown.title("How they ended")
-        columns = ("kind", "running>", "finished>", "failed>", "improved>", "success>", "mean change>", "cost>")
-        shown.table(columns, [_rate(one) for one in found.success_rates])
+        ends = ("kind", "running>", "finished>", "failed>", "improved>", "success>", "mean change>", "cost>")
+        shown.table(ends, [_rate(one) for one in found.success_rates])
 
 
 @command.command("show")

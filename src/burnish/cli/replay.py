@@ -128,12 +128,12 @@ def _print(report: ReplayReport) -> None:
         shown.line(sentence)
     if report.by_type:
         shown.title("By task type")
-        rows = [(one.task_type, f"{one.items:,}", shown.change(one.mean_delta)) for one in report.by_type]
-        shown.table(("task type", "items>", "change>"), rows)
+        types = [(one.task_type, f"{one.items:,}", shown.change(one.mean_delta)) for one in report.by_type]
+        shown.table(("task type", "items>", "change>"), types)
     if report.regressions:
         shown.title(f"Items that got worse ({report.regressed:,})")
-        rows = [
+        worst = [
             (one.id, one.task_type, shown.share(one.baseline_loss), shown.share(one.candidate_loss))
             for one in report.regressions[:SHOWN_REGRESSIONS]
         ]
-        shown.table(("item!", "task type", "loss before>", "loss after>"), rows)
+        shown.table(("item!", "task type", "loss before>", "loss after>"), worst)
