@@ -137,9 +137,22 @@ def delta_without_failures(pairs: Sequence[Pair]) -> float | None:
 
 
 def _alone(seed: int, at: int, pairs: Sequence[Pair], bars: Bars, planned: int) -> SeedDelta:
-    found = interval([pair.candidate[at] - pair.baseline[at] for pair in pairs], bars.alpha, planned)
+    candidate, baseline = ([side[at] for side in sides] for sides in _sides(pairs))
+    found = interval([after - before for after, before in zip(candidate, baseline, strict=True)], bars.alpha, planned)
     verdict, _ = _by_interval(found, bars)
-    return SeedDelta(seed=seed, mean_delta=found.mean, low=found.low, high=found.high, verdict=verdict)
+    return SeedDelta(
+        seed=seed,
+        candidate_loss=_mean(candidate),
+        baseline_loss=_mean(baseline),
+        mean_delta=found.mean,
+        low=found.low,
+        high=found.high,
+        verdict=verdict,
+    )
+
+
+def _sides(pairs: Sequence[Pair]) -> tuple[list[Sequence[float]], list[Sequence[float]]]:
+    return [pair.candidate for pair in pairs], [pair.baseline for pair in pairs]
 
 
 def _by_interval(found: Interval, bars: Bars) -> tuple[Verdict, str]:

@@ -44,6 +44,8 @@ class SeedDelta(msgspec.Struct, frozen=True, kw_only=True):
     """What one seed alone says."""
 
     seed: int
+    candidate_loss: float
+    baseline_loss: float
     mean_delta: float
     low: float
     high: float

@@ -137,6 +137,8 @@ def test_a_candidate_whose_seeds_disagree_is_inconclusive() -> None:
     assert report.verdict == "inconclusive"
     assert "seed 2 fail" in report.reason
     assert report.stability == pytest.approx(statistics.stdev([-0.4, -0.4, 0.2]))
+    losses = [(one.candidate_loss, one.baseline_loss) for one in report.by_seed]
+    assert losses == [pytest.approx((0.5 + effect, 0.5)) for effect in (-0.4, -0.4, 0.2)]
     assert seeded([-0.4, -0.4, -0.1], 200).verdict == "pass"
 
 
