@@ -11,6 +11,7 @@ The tree:
     ├── AuditBroken          the audit log does not continue what was signed of it; nothing more is signed
     ├── MissingExtra         an optional package is not installed; gives the exact command
     ├── SignatureInvalid     what is signed cannot be trusted; names what, why and the remedy
+    ├── ContentChanged       what was frozen under a digest is no longer what it was
     └── StoreError           the ledger said no
         ├── InvalidStoreUrl  the URL names no supported database
         ├── StoreUnavailable the database cannot be reached or is busy; capture spools and retries
@@ -94,6 +95,16 @@ class SignatureInvalid(BurnishError):
         self.what = what
         self.reason = reason
         self.remedy = remedy
+
+
+class ContentChanged(BurnishError):
+    """What was frozen under a digest has another one now."""
+
+    def __init__(self, what: str, frozen: str, found: str | None) -> None:
+        super().__init__(
+            f"{what} was changed after it was frozen: it was {frozen} and is now {found or 'not readable'}; restore it "
+            "from a backup, or freeze its items anew, which makes a new version"
+        )
 
 
 class StoreError(BurnishError):

@@ -1,0 +1,1 @@
+"""Stage 3: runs become data one may learn from."""
