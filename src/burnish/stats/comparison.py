@@ -46,7 +46,8 @@ class Bets:
         """Return the e-value, the wealth of all stakes together: 1 at the start, at most about 10³⁰⁰."""
         if max(logs) > LARGEST_LOG:
             logs = [min(wealth, LARGEST_LOG) for wealth in logs]
-        return sum(map(mul, self.weights, map(exp, logs)))
+        wealth: float = sum(map(mul, self.weights, map(exp, logs)))
+        return wealth
 
     def best(self, before: float, logs: Sequence[float]) -> float:
         """Return the larger of the evidence and what it was at best before, ≥ 1."""
