@@ -33,6 +33,12 @@ class Bets:
     targets: tuple[float, ...]
     weights: tuple[float, ...]
 
+    def load(self, logs: Sequence[float]) -> list[float]:
+        """Return stored log-wealths; ValueError when they are those of another number of stakes."""
+        if len(logs) != len(self.targets):
+            raise ValueError(f"{len(logs)} log-wealths stored for {len(self.targets)} stakes: start a new comparison")
+        return [float(wealth) for wealth in logs]
+
     def stakes(self, variance: float, most: float) -> list[float]:
         """Return λ for each target: what to bet on an increment of this variance that can lose `most` > 0."""
         cap = BOLDEST / most
@@ -183,12 +189,17 @@ class Comparison:
 
     @classmethod
     def load(cls, plain: Mapping[str, Any]) -> Comparison:
-        """Return the comparison that `plain` described; a missing value raises KeyError."""
+        """Return the comparison that `plain` described.
+
+        Raises:
+            KeyError: A value is missing.
+            ValueError: A value is none, or the state is that of other stakes.
+        """
         return cls(
             margin=float(plain["margin"]),
             centre=Centre.load(plain["centre"]),
-            promote_logs=[float(wealth) for wealth in plain["promote_logs"]],
-            rollback_logs=[float(wealth) for wealth in plain["rollback_logs"]],
+            promote_logs=PROMOTE.load(plain["promote_logs"]),
+            rollback_logs=ROLLBACK.load(plain["rollback_logs"]),
             best_promote=float(plain["best_promote"]),
             best_rollback=float(plain["best_rollback"]),
             units=int(plain["units"]),

@@ -91,12 +91,12 @@ class HarmDetector:
 
     @classmethod
     def load(cls, plain: Mapping[str, Any]) -> HarmDetector:
-        """Return the detector that `plain` described; a missing value raises KeyError."""
+        """Return the detector that `plain` described; errors as for `Comparison.load`."""
         return cls(
             alarm=float(plain["alarm"]),
             margin=float(plain["margin"]),
             centre=Centre.load(plain["centre"]),
-            wealth=[float(s) for s in plain["wealth"]],
+            wealth=ROLLBACK.load(plain["wealth"]),
             best=float(plain["best"]),
             units=int(plain["units"]),
         )

@@ -125,12 +125,12 @@ class Paired:
 
     @classmethod
     def load(cls, plain: Mapping[str, Any]) -> Paired:
-        """Return the state that `plain` described; a missing value raises KeyError."""
+        """Return the state that `plain` described; errors as for `Comparison.load`."""
         return cls(
             margin=float(plain["margin"]),
             spread=Spread(int(plain["pairs"]), float(plain["total"]), float(plain["squares"])),
-            promote_logs=[float(wealth) for wealth in plain["promote_logs"]],
-            rollback_logs=[float(wealth) for wealth in plain["rollback_logs"]],
+            promote_logs=PROMOTE.load(plain["promote_logs"]),
+            rollback_logs=ROLLBACK.load(plain["rollback_logs"]),
             best_promote=float(plain["best_promote"]),
             best_rollback=float(plain["best_rollback"]),
         )

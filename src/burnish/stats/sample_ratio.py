@@ -111,7 +111,9 @@ class SampleRatio:
 
     @classmethod
     def load(cls, plain: Mapping[str, Any]) -> SampleRatio:
-        """Return the check that `plain` described; a missing value raises KeyError."""
+        """Return the check that `plain` described; errors as for `Comparison.load`."""
+        if any(len(logs) != len(SHIFTS) for logs in plain["logs"]):
+            raise ValueError(f"the stored check has not {len(SHIFTS)} shifts an arm: start a new one")
         return cls(
             alarm=float(plain["alarm"]),
             logs=[[float(wealth) for wealth in logs] for logs in plain["logs"]],

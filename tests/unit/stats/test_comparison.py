@@ -103,6 +103,12 @@ def test_what_was_written_down_does_not_change_with_the_comparison() -> None:
     assert json.dumps(plain) == text
 
 
+@pytest.mark.parametrize("broken", [{"promote_logs": [0.0]}, {"rollback_logs": [0.0] * 4}, {"best_promote": "much"}])
+def test_a_state_of_other_stakes_is_refused(broken: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"stakes|convert"):
+        Comparison.load(Comparison().plain() | broken)
+
+
 @given(PAST)
 def test_the_best_evidence_is_the_largest_that_was_read(past: Past) -> None:
     comparison, promote, rollback = Comparison(), [1.0], [1.0]

@@ -47,6 +47,12 @@ def test_a_check_survives_json_bit_for_bit(vectors: list[list[float]], seed: int
     assert SampleRatio.load(json.loads(json.dumps(ratio.plain()))) == ratio
 
 
+def test_a_state_of_other_shifts_is_refused() -> None:
+    ratio = seen([[0.5, 0.5]], 1)
+    with pytest.raises(ValueError, match="shifts"):
+        SampleRatio.load(ratio.plain() | {"logs": [[0.0], [0.0]]})
+
+
 def test_the_evidence_is_the_likelihood_ratio_averaged_over_shifts() -> None:
     ratio = SampleRatio()
     ratio.update(True, (0.9, 0.1))
