@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.canary_losses import D1, SPLITS, Array, draws, seeded
+from benchmarks.canary_losses import D1, SPLITS, Array, beta_2_18, draws, seeded
 from benchmarks.canary_vectorised import Canaries, Pairs, Ratios
 from burnish.stats.comparison import PROMOTE_AT, ROLLBACK_AT
 from burnish.stats.detector import ALARM
@@ -113,8 +113,8 @@ def _shadow(alike: float, effect: float, size: int) -> dict[str, Any]:
     spread = 0.0
     for pair in range(1, most + 1):
         count = len(active)
-        luck, value = rng.random(count), rng.beta(2.0, 18.0, count)
-        own, other = rng.random(count), rng.beta(2.0, 18.0, count)
+        luck, value = rng.random(count), beta_2_18(rng, (count,))
+        own, other = rng.random(count), beta_2_18(rng, (count,))
         same = rng.random(count) < alike
         control_luck, control_value = np.where(same, luck, own), np.where(same, value, other)
         candidate = np.where(luck < D1.bad + D1.shift(effect), 1.0 - value, value)

@@ -21,6 +21,13 @@ CHUNK = 250
 """Runs drawn at once for all replicates."""
 
 
+def beta_2_18(rng: np.random.Generator, size: tuple[int, ...]) -> Array:
+    """Draw from Beta(2, 18): the second smallest of 19 uniform numbers, four times as fast as by rejection."""
+    exponent = rng.standard_exponential(size) / 19.0 + rng.standard_exponential(size) / 18.0
+    value: Array = -np.expm1(-exponent)
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """A distribution of losses in [0, 1].
@@ -46,7 +53,7 @@ class Shape:
 
     def values(self, rng: np.random.Generator, size: tuple[int, ...]) -> Array:
         """Draw good losses; a bad loss is one minus such a value."""
-        return rng.beta(2.0, 18.0, size) if self.graded else np.zeros(size)
+        return beta_2_18(rng, size) if self.graded else np.zeros(size)
 
 
 D1 = Shape("D1 agent", 0.2, graded=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from burnish.stats.detector import ALARM
+
 D1, WORSE = "D1 agent", (0.02, 0.05, 0.15, 0.30)
 POOLED = ("Welch, once at 5,000", "O'Brien–Fleming, 20 looks", "asymptotic CS, pooled", "empirical-Bernstein CS, arms")
 Bar = tuple[str, str, str, bool]
@@ -109,7 +111,7 @@ def _decisions(rows: list[dict[str, Any]]) -> str:
     lines = [
         f"| {r['shape']} | {r['split']} | {r['effect']:+.2f} | {r['promoted']:.4f} ({_runs(r['promoted_median'])}) "
         f"| {r['rolled_back']:.4f} ({_runs(r['rolled_back_median'])}, {_runs(r['rolled_back_p90'])}) "
-        f"| {1 - r['promoted'] - r['rolled_back']:.3f} | {r['candidate_runs']:.0f} | {r['replicates']} |"
+        f"| {abs(1 - r['promoted'] - r['rolled_back']):.3f} | {r['candidate_runs']:.0f} | {r['replicates']} |"
         for r in rows
     ]
     columns = (
@@ -160,7 +162,7 @@ def _late(rows: list[dict[str, Any]]) -> str:
         "split, effect before | detector: median delay (p90) | plain rollback evidence: median delay "
         "| false alarms in 5,000 runs | alarm before the change | replicates"
     )
-    return _table("Harm that starts late: +.15 from run 2,000 (D1, detector at 50,000)", columns, lines)
+    return _table(f"Harm that starts late: +.15 from run 2,000 (D1, detector at {ALARM:,.0f})", columns, lines)
 
 
 def _ratio(rows: list[dict[str, Any]]) -> str:
