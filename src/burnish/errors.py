@@ -9,6 +9,9 @@ The tree:
     ├── NotFound             an id or name that the store does not hold
     │   └── Ambiguous        the beginning of an id that several share
     ├── AuditBroken          the audit log does not continue what was signed of it; nothing more is signed
+    ├── GateRefused          a policy may not take a status yet; names what is missing
+    ├── SigningKeyMissing    a policy has to be signed and this machine has no key
+    ├── TransitionConflict   somebody else changed a policy or deployment meanwhile; nothing was changed
     ├── MissingExtra         an optional package is not installed; gives the exact command
     ├── SignatureInvalid     what is signed cannot be trusted; names what, why and the remedy
     ├── ContentChanged       what was frozen under a digest is no longer what it was
@@ -77,6 +80,31 @@ class AuditBroken(BurnishError):
         super().__init__(
             f"the audit log of {url} was not signed: {what}; see what was changed with `burnish audit verify`"
         )
+
+
+class GateRefused(BurnishError):
+    """A policy has not earned the status that was asked for."""
+
+    def __init__(self, policy: str, to_status: str, reason: str) -> None:
+        super().__init__(f"policy {policy[:19]} may not become {to_status}: {reason}")
+        self.reason = reason
+
+
+class SigningKeyMissing(BurnishError):
+    """Something has to be signed, and this machine has no private key for it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} has to be signed and this machine has no valid signing key: make one with `burnish keys new` "
+            "(and give the other machines its public half with `burnish keys import`)"
+        )
+
+
+class TransitionConflict(BurnishError):
+    """A compare-and-set failed: what was to be changed is no longer what it was when it was read."""
+
+    def __init__(self, what: str, cause: str) -> None:
+        super().__init__(f"{what} was not changed: {cause}; look at it anew and try again")
 
 
 class MissingExtra(BurnishError, ImportError):

@@ -13,11 +13,12 @@ from burnish.act.fallback import Failure
 from burnish.act.router import Request, Router
 from burnish.capture import checks
 from burnish.capture.facts import RunFacts
-from burnish.capture.records import DecisionRecord
+from burnish.capture.records import AssignmentRecord, Bundle, DecisionRecord
 from burnish.capture.run import RunCapture
 from burnish.capture.signals import Site
 from burnish.errors import InvalidValue
 from burnish.events import RoutingDecision
+from burnish.trial.book import Assigned
 
 FAILURE_KINDS = ("quality", "timeout", "rate_limit", "server_error", "connection")
 
@@ -63,10 +64,18 @@ class Run(RunCapture):
         if self._made:
             raise InvalidValue("decide", self.id, "the run has decided already; after a failure call run.fallback()")
         names = None if models is None else tuple(dict.fromkeys(checks.name("models", model) for model in models))
+        assigned = self._router.assign(self.tenant, self.agent, self.task_type, run_id=self.id, keys=self._facts)
         self._request = Request(
-            tenant=self.tenant, agent=self.agent, task_type=self.task_type, models=names, features=self.features
+            tenant=self.tenant,
+            agent=self.agent,
+            task_type=self.task_type,
+            models=names,
+            features=self.features,
+            served=assigned.served,
         )
-        return self._keep(self._router.decide(self._request))
+        decision = self._router.decide(self._request)
+        self._enter(assigned)
+        return self._keep(decision)
 
     def fallback(self, kind: str = "quality", *, error: BaseException | str | None = None) -> Decision | None:
         """Say that the model in force failed, and choose what to try next.
@@ -98,6 +107,23 @@ class Run(RunCapture):
         """Return what would be tried, in order, should `model` (by default the one in force) fail on quality."""
         first = model or self._default_model()
         return [] if self._request is None or first is None else self._router.chain(self._request, first)
+
+    def _enter(self, assigned: Assigned) -> None:
+        """Hand over at once which arm the run was given: one that never ends must not be missing from the trial."""
+        if assigned.deployment is None:
+            return
+        record = AssignmentRecord(
+            id=self._site.ids(),
+            created_at=self._site.clock.now(),
+            tenant=self.tenant,
+            deployment=assigned.deployment,
+            run_id=self.id,
+            unit=assigned.unit,
+            task_type=self.task_type,
+            arm=assigned.arm,
+            probabilities=assigned.probabilities,
+        )
+        self._site.finish(Bundle(assignments=[record]), 500)
 
     def _keep(self, decision: Decision) -> Decision:
         self._made.append((self._site.ids(), decision))
@@ -143,6 +169,7 @@ class Run(RunCapture):
                 attempt=made.attempt,
                 agent=self.agent,
                 task_type=self.task_type,
+                policy_id=made.policy_id,
                 rule=made.rule,
                 reason=made.reason,
                 model=made.model,
@@ -159,6 +186,9 @@ class Run(RunCapture):
 
     def _confidence(self) -> float | None:
         return self._made[0][1].propensity if self._made else None
+
+    def _policy(self) -> str | None:
+        return self._made[0][1].policy_id if self._made else None
 
 
 def same_model(decided: str, called: str) -> bool:

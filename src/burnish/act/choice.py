@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from burnish.propose.policy import Scalar
+from burnish.trial.book import Served
+
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """One model as it stood when a decision was made."""
@@ -49,7 +52,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     rule: str
-    """configured, novelty, drift, learned, fallback or only_choice."""
+    """configured, policy, novelty, drift, learned, fallback or only_choice."""
     reason: str
     """The same in words."""
     propensity: float
@@ -58,6 +61,39 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     epoch: int
     novelty: float | None
+    served: Served | None = None
+    """The policy that the run is under; None when its agent has none."""
+
+    @property
+    def policy_id(self) -> str | None:
+        """Return the digest of the policy that the run is under."""
+        return None if self.served is None else self.served.digest
+
+    @property
+    def parameters(self) -> dict[str, Scalar]:
+        """Return the parameters of the call: what the policy sets for every model, and for this one."""
+        return {} if self.served is None else self.served.policy.parameters_for(self.model)
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """Return the policy's prompts by name."""
+        return {} if self.served is None else self.served.policy.prompts
+
+    @property
+    def tools(self) -> Sequence[str] | None:
+        """Return the tools that the policy allows; None means any."""
+        return None if self.served is None else self.served.policy.tools
+
+    def messages(self, user: str | None = None, *, system: str | None = None) -> list[dict[str, str]]:
+        """Return the opening messages of the call: the policy's system prompt, and what the user says.
+
+        Args:
+            user: What the user says.
+            system: The prompt of a host that has one; used where the policy has none.
+        """
+        prompt = self.prompts.get("system", system)
+        said = (("system", prompt), ("user", user))
+        return [{"role": role, "content": text} for role, text in said if text is not None]
 
     @property
     def propensities(self) -> Mapping[str, float]:

@@ -35,6 +35,19 @@ def rank(
     return _ranked(left, {c.model: _chance(belief, task_type, failed, c) for c in left})
 
 
+def ordered(
+    belief: Belief, terms: Terms, task_type: str, order: Sequence[str], failed: Sequence[Failure]
+) -> list[Candidate]:
+    """Return what a policy tries next, in its order; what has failed already is left out."""
+    tried = {failure.model for failure in failed}
+    wider = belief.with_models(order)
+    left = [candidate for candidate in _untried(wider, terms, task_type, order) if candidate.model not in tried]
+    chances = {candidate.model: _chance(wider, task_type, failed, candidate) for candidate in left}
+    return [
+        msgspec.structs.replace(c, quality=chances[c.model], utility=chances[c.model] * WORTH + c.utility) for c in left
+    ]
+
+
 def chain(belief: Belief, terms: Terms, task_type: str, models: Sequence[str], first: str) -> list[Candidate]:
     """Return what would be tried, one after the other, if `first` and then each next model failed on quality."""
     left = [candidate for candidate in _untried(belief, terms, task_type, models) if candidate.model != first]
@@ -55,10 +68,13 @@ def chain(belief: Belief, terms: Terms, task_type: str, models: Sequence[str], f
 
 
 def decide(
-    belief: Belief, terms: Terms, ranked: Sequence[Candidate], failed: Sequence[Failure], uniform: float
+    belief: Belief, terms: Terms, ranked: Sequence[Candidate], failed: Sequence[Failure], uniform: float | None
 ) -> Decision:
-    """Return the decision for the next attempt: the first of the ranking, or another one to explore."""
-    floor = terms.floor if len(ranked) > 1 else 0.0
+    """Return the decision for the next attempt: the first of the ranking, or another one to explore.
+
+    Without a random number the first is taken: a policy's order is not explored.
+    """
+    floor = terms.floor if len(ranked) > 1 and uniform is not None else 0.0
     weights = [floor / len(ranked)] * len(ranked)
     weights[0] += 1.0 - floor
     last = failed[-1]
@@ -70,7 +86,7 @@ def decide(
         why=f"{last.model} failed ({last.kind.replace('_', ' ')})",
         price_of_cost=price_of_cost(belief, terms),
     )
-    chosen = slate.candidates[draw(slate, uniform)]
+    chosen = slate.candidates[draw(slate, uniform or 0.0)]
     cost = "" if chosen.cost_usd is None else f" at ${chosen.cost_usd:.4g}"
     return Decision(
         model=chosen.model,

@@ -25,7 +25,9 @@ from burnish.learn import belief as learned, performance
 from burnish.learn.belief import Belief, Knowledge
 from burnish.learn.pacing import Spend
 from burnish.stats.novelty import NoveltyReference
+from burnish.store.columns import to_micros
 from burnish.store.store import Store
+from burnish.trial.book import Assigned, Book, Reader, Served
 
 log = logging.getLogger("burnish")
 Scope = tuple[str, str]
@@ -43,6 +45,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
 
     configuration: Configuration = Configuration()
     routing: Mapping[str, Mapping[str, Routing]] = {}
+    book: Book = Book()
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,14 +56,19 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     task_type: str
     models: tuple[str, ...] | None = None
     features: Mapping[str, object] = {}
+    served: Served | None = None
+    """The policy that the run is under."""
 
 
 class Router:
     """Chooses models. Decisions may come from any thread; `refresh` from one at a time."""
 
-    def __init__(self, store: Store, *, clock: Clock, models: Sequence[str] = (), seed: int | None = None) -> None:
+    def __init__(
+        self, store: Store, *, clock: Clock, reader: Reader, models: Sequence[str] = (), seed: int | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._reader = reader
         self._models = tuple(models)
         self._random = random.Random(seed)  # noqa: S311 - exploration, not secrets
         self.shared = Shared()
@@ -89,9 +97,17 @@ class Router:
         belief = self._belief(scope, models)
         novelty = self._novel(scope, request)
         safest = novelty is not None and novelty > self.terms(scope).novelty_limit and self._unfamiliar(belief, request)
-        found = self._slate(scope, belief, request.task_type, models, safest=safest)
+        found = self._slate(scope, belief, request.task_type, models, safest=safest, given=_given(request))
         chosen = found.candidates[slate.draw(found, self._random.random())]
-        return self._decision(belief, found, chosen.model, novelty)
+        return self._decision(belief, found, chosen.model, novelty, request.served)
+
+    def assign(self, tenant: str, agent: str, task_type: str, *, run_id: str, keys: Mapping[str, object]) -> Assigned:
+        """Return the policy of a run, and the arm of the deployment that gave it, when one did."""
+        book = self.shared.book
+        if not book.slots:
+            return Assigned(served=None)
+        micros = to_micros(self._clock.now())
+        return book.assign(tenant, agent, task_type, run_id=run_id, keys=keys, micros=micros)
 
     def next_attempt(self, request: Request, failed: Sequence[fallback.Failure]) -> Decision | None:
         """Choose what to try after failures, or None when nothing that is left is worth its cost.
@@ -103,9 +119,14 @@ class Router:
         models = self.candidates(request)
         belief = self._belief(scope, models)
         ranked = fallback.rank(belief, self.terms(scope), request.task_type, models, failed)
+        order = None if request.served is None else request.served.policy.order_after(failed[-1].model, failed[-1].kind)
+        if order is not None:
+            ranked = fallback.ordered(belief, self.terms(scope), request.task_type, order, failed)
         if not ranked:
             return None
-        return fallback.decide(belief, self.terms(scope), ranked, failed, self._random.random())
+        uniform = None if order is not None else self._random.random()
+        made = fallback.decide(belief, self.terms(scope), ranked, failed, uniform)
+        return msgspec.structs.replace(made, served=request.served)
 
     def candidates(self, request: Request) -> tuple[str, ...]:
         """Return the models to choose from: those asked for, configured, given at open, or else seen so far.
@@ -114,6 +135,11 @@ class Router:
             NoEligibleModel: There are none.
         """
         models = request.models
+        allowed = () if request.served is None else request.served.policy.models
+        if models and allowed:
+            # What the host can call outranks a policy that names none of it.
+            models = tuple(model for model in models if model in allowed) or models
+        models = models or tuple(allowed)
         if not models:
             configured = self.shared.configuration.get("route.models", request.tenant, request.agent)
             models = tuple(configured) if isinstance(configured, list) and configured else self._models
@@ -121,13 +147,15 @@ class Router:
             models = self._belief((request.tenant, request.agent), ()).models
         if not models:
             raise NoEligibleModel(request.agent, request.task_type)
-        return models
+        given = _given(request)
+        return models if given is None or given in models or request.models else (*models, given)
 
     def preview(self, request: Request) -> Slate:
         """Return the slate a decision would be drawn from."""
         scope = (request.tenant, request.agent)
         models = self.candidates(request)
-        return self._slate(scope, self._belief(scope, models), request.task_type, models, safest=False)
+        belief = self._belief(scope, models)
+        return self._slate(scope, belief, request.task_type, models, safest=False, given=_given(request))
 
     def chain(self, request: Request, first: str) -> list[Candidate]:
         """Return the fallback order should `first`, and then each next model, fail on quality."""
@@ -178,11 +206,18 @@ class Router:
         fresh = Shared(
             configuration=configuration.load(connection),
             routing={tenant: routing_table.load(connection, tenant) for tenant in sorted(tenants)},
+            book=self._reader.read(connection, self._clock.now()),
         )
         if fresh != self.shared:
             self.shared = fresh
             self._terms = {}
             self._generation += 1
+
+    def refresh_policies(self, connection: Connection) -> None:
+        """Read the policies in force anew."""
+        book = self._reader.read(connection, self._clock.now())
+        if book != self.shared.book:
+            self.shared = msgspec.structs.replace(self.shared, book=book)
 
     def observe(self, scope: Scope, task_type: str, features: Mapping[str, object]) -> None:
         """Remember the features of a run, for novelty; only for agents that this process decides for."""
@@ -199,8 +234,8 @@ class Router:
         known = self._beliefs.get(scope)
         fresh = Belief(knowledge, known.models if known is not None else self._models)
         for key in list(known.asked) if known is not None else ():
-            task_type, models, safest, *_ = key
-            self._slate(scope, fresh, task_type, models, safest=safest)
+            task_type, models, safest, given, *_ = key
+            self._slate(scope, fresh, task_type, models, safest=safest, given=given)
         fresh.asked.clear()
         self._beliefs[scope] = fresh
 
@@ -242,15 +277,26 @@ class Router:
         self._beliefs[scope] = Belief(knowledge, self._models)
         return self._beliefs[scope]
 
-    def _slate(self, scope: Scope, belief: Belief, task_type: str, models: tuple[str, ...], *, safest: bool) -> Slate:
+    def _slate(
+        self,
+        scope: Scope,
+        belief: Belief,
+        task_type: str,
+        models: tuple[str, ...],
+        *,
+        safest: bool,
+        given: str | None = None,
+    ) -> Slate:
         terms = self.terms(scope)
         table = self.shared.routing.get(scope[0], {})
-        key = (task_type, models, safest, self._this_month(), self._generation)
+        key = (task_type, models, safest, given, self._this_month(), self._generation)
         belief.asked.add(key)
         found = belief.slates.get(key)
         if found is None:
             month = self._this_month()
-            found = slate.slate(belief, terms, table, task_type=task_type, models=models, month=month, safest=safest)
+            found = slate.slate(
+                belief, terms, table, task_type=task_type, models=models, month=month, safest=safest, given=given
+            )
             belief.slates[key] = found
         return found
 
@@ -274,12 +320,15 @@ class Router:
         with self._noting:
             return reference.novelty({"task_type": request.task_type, **request.features})
 
-    def _decision(self, belief: Belief, found: Slate, model: str, novelty: float | None) -> Decision:
+    def _decision(
+        self, belief: Belief, found: Slate, model: str, novelty: float | None, served: Served | None
+    ) -> Decision:
         probability = next(c.probability for c in found.candidates if c.model == model)
         return Decision(
             model=model,
             rule=found.rule,
             reason=_reason(found, model, probability, novelty),
+            served=served,
             propensity=probability,
             slate=found,
             attempt=0,
@@ -296,6 +345,14 @@ def _reason(found: Slate, model: str, probability: float, novelty: float | None)
     strange = "" if novelty is None or found.rule != "novelty" else f" (novelty {novelty:.2f})"
     explored = "" if probability >= 0.5 or found.rule == "learned" else " This run explores another model on purpose."
     return f"{found.why}{strange}. {basis}; chosen with probability {probability:.3f}.{explored}"
+
+
+def _given(request: Request) -> str | None:
+    """Return the model that a rule of the policy gives a run; None where the host cannot call it."""
+    if request.served is None:
+        return None
+    given = request.served.policy.model_for(request.task_type, request.features)
+    return None if given is not None and request.models and given not in request.models else given
 
 
 def _never() -> bool:

@@ -1,6 +1,7 @@
 """Which model for this task: the rules in order, each with its reason in words.
 
     configured  a person pinned the task type, or its start model has too few runs yet
+    policy      a routing rule of the policy that the run is under
     novelty     the task is unlike anything seen: the safest model
     drift       a model raised an alarm and another is now better with probability > .9
     learned     tempered Thompson sampling on the posterior, priced by cost and latency
@@ -63,6 +64,7 @@ def slate(
     models: tuple[str, ...],
     month: str,
     safest: bool = False,
+    given: str | None = None,
 ) -> Slate:
     """Return the candidates for a task type with the probability of each, and the rule that weighed them.
 
@@ -74,6 +76,7 @@ def slate(
         models: Who may be chosen; at least one.
         month: The current month, YYYY-MM (UTC), for the monthly cap.
         safest: Whether the novelty rule applies.
+        given: The model that a rule of the run's policy gives it.
     """
     t = belief.type_index(task_type)
     arms = np.array([belief.arm(model) for model in models], dtype=np.intp)
@@ -84,7 +87,9 @@ def slate(
     penalty = price * np.nan_to_num(cost) + terms.latency_weight * np.nan_to_num(latency)
     excluded = _excluded(cost, belief, terms, month)
     eligible = np.array([why is None for why in excluded])
-    rule, why, chosen = _ruled(belief, routing, task_type, models, mean, covariance, penalty, eligible, safest=safest)
+    rule, why, chosen = _ruled(
+        belief, routing, task_type, models, mean, covariance, penalty, eligible, safest=safest, given=given
+    )
     if chosen is None:
         drawn = draw_belief(mean, np.linalg.cholesky(covariance), observed=belief.observed[t, arms])
         weights = propensities(drawn, penalty=penalty, eligible=eligible, floor=terms.floor)
@@ -150,22 +155,14 @@ def _ruled(
     eligible: Mask,
     *,
     safest: bool,
+    given: str | None,
 ) -> tuple[str, str, int | None]:
     """Return (rule, reason, index of the model it wants or None to sample)."""
     if len(models) == 1 or eligible.sum() == 1:
         return "only_choice", "no other model is eligible", int(np.argmax(eligible))
-    row = routing.get(task_type)
-    wanted = row.resolve(models) if row is not None and row.mode != "learned" else None
-    if row is not None and wanted is not None and eligible[models.index(wanted)]:
-        runs = belief.runs_of(task_type)
-        if row.mode == "pinned":
-            return "configured", f"{task_type} is pinned to {wanted}", models.index(wanted)
-        if runs < START_RUNS:
-            return (
-                "configured",
-                f"{task_type} starts with {wanted} until {START_RUNS} runs are scored",
-                models.index(wanted),
-            )
+    asked = _configured(belief, routing.get(task_type), task_type, models, eligible, given=given)
+    if asked is not None:
+        return asked
     if safest:
         cautious = np.where(eligible, mean - np.sqrt(np.diag(covariance)), -np.inf)
         best = int(np.argmax(cautious))
@@ -177,6 +174,28 @@ def _ruled(
     known = belief.runs_of(task_type) > 0
     why = f"{models[best]} is expected to serve {task_type} best" if known else f"nothing is known of {task_type} yet"
     return "learned", why, None
+
+
+def _configured(
+    belief: Belief,
+    row: Routing | None,
+    task_type: str,
+    models: tuple[str, ...],
+    eligible: Mask,
+    *,
+    given: str | None,
+) -> tuple[str, str, int] | None:
+    """Return what a person pinned, what the run's policy gives it, or the model its task type starts with."""
+    wanted = row.resolve(models) if row is not None and row.mode != "learned" else None
+    fits = wanted is not None and bool(eligible[models.index(wanted)])
+    if row is not None and wanted is not None and fits and row.mode == "pinned":
+        return "configured", f"{task_type} is pinned to {wanted}", models.index(wanted)
+    if given in models and eligible[models.index(given)]:
+        return "policy", f"a rule of the policy gives {task_type} to {given}", models.index(given)
+    if wanted is not None and fits and belief.runs_of(task_type) < START_RUNS:
+        why = f"{task_type} starts with {wanted} until {START_RUNS} runs are scored"
+        return "configured", why, models.index(wanted)
+    return None
 
 
 def _drift_promotion(

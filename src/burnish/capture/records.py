@@ -168,6 +168,22 @@ class PoolEventRecord(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, object] = {}
 
 
+class AssignmentRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One run was given an arm of a deployment; handed over when it is, so that a run that never ends counts too."""
+
+    id: str
+    created_at: datetime
+    tenant: str
+    deployment: str
+    run_id: str
+    unit: str
+    task_type: str
+    arm: int
+    """0 is the control, 1 the first candidate."""
+    probabilities: tuple[float, ...]
+    """Of the control and of each candidate, as they were used."""
+
+
 class Bundle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is written together: a finished run with its parts, or what came late."""
 
@@ -178,3 +194,4 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gates: list[GateRecord] = []
     signals: list[SignalRecord] = []
     pool_events: list[PoolEventRecord] = []
+    assignments: list[AssignmentRecord] = []

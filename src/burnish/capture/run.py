@@ -270,6 +270,9 @@ class RunCapture:
     def _confidence(self) -> float | None:
         return None
 
+    def _policy(self) -> str | None:
+        return None
+
     def _bundle(self) -> Bundle:
         record = self._record()
         user = self._facts.get("user")
@@ -303,6 +306,7 @@ class RunCapture:
             "model": self._final_model(),
             "cpu_time_s": max(0.0, _cpu_seconds() - self._cpu),
             "routing_confidence": self._confidence(),
+            "policy_id": self._policy(),
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT,
             **facts,
             **self._outcome,

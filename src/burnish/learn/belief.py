@@ -33,8 +33,8 @@ from burnish.stats.rates import expected_rates
 Array: TypeAlias = NDArray[np.float64]
 
 
-SlateKey: TypeAlias = tuple[str, tuple[str, ...], bool, str, int]
-"""(task type, models, safest, month, generation)"""
+SlateKey: TypeAlias = tuple[str, tuple[str, ...], bool, str | None, str, int]
+"""(task type, models, safest, given by a policy, month, generation)"""
 ChainKey: TypeAlias = tuple[str, tuple[str, ...], str, int]
 """(task type, models, first, generation)"""
 

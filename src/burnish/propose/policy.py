@@ -18,6 +18,8 @@ Scalar: TypeAlias = str | int | float | bool
 FAILURES = ("quality", "timeout", "rate_limit", "server_error", "connection")
 ANY = "*"
 MOST_BYTES = 1_000_000
+EXACT = 2**53
+"""Whole numbers from here on have no exact form in RFC 8785."""
 
 
 class RoutingRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,7 +103,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
         try:
             return rfc8785.dumps(msgspec.to_builtins(self))
-        except rfc8785.CanonicalizationError as error:
+        except (rfc8785.CanonicalizationError, ValueError) as error:  # ValueError: a name that is no Unicode text
             raise InvalidValue("policy", self.agent, f"it has no canonical form: {error}") from error
 
     @property
@@ -157,6 +159,8 @@ def checked(policy: Policy) -> Policy:
             raise InvalidValue(field, name, "give a name of 1 to 200 characters")
     if not policy.author.startswith(("person:", "learner:")):
         raise InvalidValue("author", policy.author, "say who proposed it: person:NAME or learner:NAME")
+    for parameters in (policy.parameters, policy.context, *policy.model_parameters.values()):
+        _check_scalars(parameters)
     _check_rules(policy)
     _check_weights(policy.loss_weights)
     if len(policy.canonical) > MOST_BYTES:
@@ -164,6 +168,12 @@ def checked(policy: Policy) -> Policy:
             "policy", policy.agent, f"it is over {MOST_BYTES:,} bytes: keep documents in the knowledge base"
         )
     return policy
+
+
+def _check_scalars(parameters: Mapping[str, Scalar]) -> None:
+    for name, value in parameters.items():
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and not abs(value) < EXACT:
+            raise InvalidValue(f"parameters[{name!r}]", value, "give a finite number below 2^53, or write it as text")
 
 
 def _check_rules(policy: Policy) -> None:
