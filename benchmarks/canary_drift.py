@@ -21,7 +21,18 @@ ALPHA = 0.05
 BURN_IN = 100
 """Runs in each arm before an asymptotic interval is read."""
 
+FEW = 10
+"""Runs in each arm before a t-test that is looked at all the time is read."""
+
 TUNED_FOR = 1000.0
+METHODS = (
+    "Burnish",
+    "Welch, once at 5,000",
+    "Welch, every 20 runs",
+    "O'Brien–Fleming, 20 looks",
+    "asymptotic CS, pooled",
+    "empirical-Bernstein CS, arms",
+)
 DRIFTS = {"improving .40 → .05": (0.40, 0.05), "worsening .05 → .40": (0.05, 0.40), "flat": (0.20, 0.20)}
 
 
@@ -132,13 +143,7 @@ def _methods(shape: Shape, drift: str, size: int) -> dict[str, dict[str, float]]
     bad = np.linspace(first, last, len(p))
     rng = seeded("drift", shape.name, drift)
     state, pooled, arms_alone = Canaries(size), Pooled(size), BernsteinArms(size)
-    names = (
-        "Welch, once at 5,000",
-        "O'Brien–Fleming, 20 looks",
-        "asymptotic CS, pooled",
-        "empirical-Bernstein CS, arms",
-    )
-    verdicts = {name: Verdicts(size) for name in ("Burnish", *names)}
+    verdicts = {name: Verdicts(size) for name in METHODS}
     run, blocks = 0, len(p) // 20
     for losses, arms in draws(rng, shape, size, bad, np.zeros(len(p)), p):
         for loss, arm in zip(losses, arms, strict=True):
@@ -151,14 +156,16 @@ def _methods(shape: Shape, drift: str, size: int) -> dict[str, dict[str, float]]
                 continue
             difference, error = pooled.z()
             z = difference / error
+            few = (pooled.count < FEW).any(axis=0)
             burnt = (pooled.count < BURN_IN).any(axis=0)
             wide = np.where(burnt, np.inf, asymptotic_radius(pooled.count.sum(axis=0)))
-            verdicts[names[2]].see(z < -wide, z > wide)
+            verdicts["asymptotic CS, pooled"].see(z < -wide, z > wide)
+            verdicts["Welch, every 20 runs"].see(z < -np.where(few, np.inf, 1.96), z > np.where(few, np.inf, 1.96))
             arms_alone.look()
-            verdicts[names[3]].see(arms_alone.high < 0.0, arms_alone.low > 0.0)
+            verdicts["empirical-Bernstein CS, arms"].see(arms_alone.high < 0.0, arms_alone.low > 0.0)
             if run % blocks == 0:
                 boundary = obrien_fleming(20) * math.sqrt(20.0 / (run / blocks))
-                verdicts[names[1]].see(z < -boundary, z > boundary)
+                verdicts["O'Brien–Fleming, 20 looks"].see(z < -boundary, z > boundary)
             if run == len(p):
-                verdicts[names[0]].see(z < -1.96, z > 1.96)
+                verdicts["Welch, once at 5,000"].see(z < -1.96, z > 1.96)
     return {name: verdict.figures() for name, verdict in verdicts.items()}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from benchmarks.canary_bound import fewest_runs
+from benchmarks.canary_drift import METHODS
+from benchmarks.canary_losses import SHAPES, SPLITS
+from burnish.stats.comparison import PROMOTE_AT, ROLLBACK_AT
 from burnish.stats.detector import ALARM
 
 D1, WORSE = "D1 agent", (0.02, 0.05, 0.15, 0.30)
-POOLED = ("Welch, once at 5,000", "O'Brien–Fleming, 20 looks", "asymptotic CS, pooled", "empirical-Bernstein CS, arms")
 Bar = tuple[str, str, str, bool]
 
 
@@ -48,8 +52,8 @@ def bars(results: dict[str, Any]) -> list[Bar]:
     ours = [r["methods"]["Burnish"] for r in results["drift"]]
     drifting = [r for r in results["drift"] if r["drift"] != "flat"]
     pooled = min(sum(r["methods"]["Welch, once at 5,000"].values()) for r in drifting)
-    boundary = min(sum(r["methods"][POOLED[1]].values()) for r in drifting)
-    interval = min(sum(r["methods"][POOLED[2]].values()) for r in drifting)
+    boundary = min(sum(r["methods"]["O'Brien–Fleming, 20 looks"].values()) for r in drifting)
+    interval = min(sum(r["methods"]["asymptotic CS, pooled"].values()) for r in drifting)
     late = {r["case"]: r for r in results["late_harm"]}
     halves = [late["50 %, equal before"], late["50 %, better before (−.05)"]]
     lost = {r["lost"]: r for r in results["sample_ratio"]}
@@ -62,7 +66,9 @@ def bars(results: dict[str, Any]) -> list[Bar]:
         _most("A worse candidate promoted, worst of all", 0.01, max(r["promoted"] for r in worse), ".4f"),
         _most("D1, −.05 at 50 %: median runs to promotion", 900, one("50 %", -0.05)["promoted_median"], ".0f"),
         _most("D1, +.15 at 10 %: median runs to rollback", 340, one("10 %", 0.15)["rolled_back_median"], ".0f"),
-        _most("Mean runs ÷ information bound, worst", 1.5, max(r["ratio"] for r in results["bound"]), ".2f"),
+        _slowest(rows, "50 %", -0.05, "promoted_median", 900),
+        _slowest(rows, "10 %", 0.15, "rolled_back_median", 340),
+        _most("D1: mean runs ÷ information bound, worst", 1.5, max(r["ratio"] for r in results["bound"]), ".2f"),
         _most("Ramp + drift: false promotion, worst", 0.05, max(r["promoted"] for r in ours), ".4f"),
         _most("Ramp + drift: false rollback, worst", 0.10, max(r["rolled_back"] for r in ours), ".4f"),
         _least("the same, Welch errs in at least", 0.5, pooled, ".3f"),
@@ -88,6 +94,17 @@ def _worst_alarm(late: dict[str, dict[str, Any]]) -> float:
 def _most(what: str, bar: float, value: float | None, form: str) -> Bar:
     """A bar from above; a median that was never reached does not meet it."""
     return what, f"≤ {bar:g}", "never" if value is None else format(value, form), value is not None and value <= bar
+
+
+def _slowest(rows: list[dict[str, Any]], split: str, effect: float, what: str, bar: float) -> Bar:
+    """The same bar for the shape that takes longest, beside what any test at all needs there on average."""
+    these = [r for r in rows if (r["split"], r["effect"]) == (split, effect)]
+    slowest = max(these, key=lambda r: math.inf if r[what] is None else r[what])
+    shape = next(shape for shape in SHAPES if shape.name == slowest["shape"])
+    alpha = 1.0 / (PROMOTE_AT if effect < 0.0 else ROLLBACK_AT)
+    bound = fewest_runs(shape, effect, SPLITS[split][0], alpha)
+    title = f"the slowest shape, {shape.name}, {effect:+.2f} at {split} (bound of the mean for any test: {bound:.0f})"
+    return _most(title, bar, slowest[what], ".0f")
 
 
 def _least(what: str, bar: float, value: float, form: str) -> Bar:
@@ -141,14 +158,13 @@ def _categories(rows: list[dict[str, Any]]) -> str:
 
 
 def _drift(rows: list[dict[str, Any]]) -> str:
-    methods = ("Burnish", *POOLED)
     lines = [
         f"| {r['shape']} | {r['drift']} | "
-        + " | ".join(f"{r['methods'][m]['promoted']:.3f} / {r['methods'][m]['rolled_back']:.3f}" for m in methods)
+        + " | ".join(f"{r['methods'][m]['promoted']:.3f} / {r['methods'][m]['rolled_back']:.3f}" for m in METHODS)
         + f" | {r['replicates']} |"
         for r in rows
     ]
-    columns = "loss | share of bad losses | Burnish (α .05 / .10) | " + " | ".join(POOLED) + " | replicates"
+    columns = "loss | share of bad losses | Burnish (α .05 / .10) | " + " | ".join(METHODS[1:]) + " | replicates"
     return _table("Two equal arms under a ramp while traffic drifts: declared better / worse", columns, lines)
 
 

@@ -93,9 +93,9 @@ def replayed(
 def welch(candidate_losses: Sequence[float], control_losses: Sequence[float]) -> Welch:
     """Return Welch's t-test of two arms: description only, no evidence.
 
-    Looked at repeatedly it is wrong in four of ten canaries without an effect, and pooled over a ramp while traffic
-    drifts in all of them. With fewer than two losses in an arm, t is 0 and p is 1; without any spread and with a
-    difference, t is infinite and p is 0. Source: Welch, Biometrika 1947.
+    Read every 20 runs, it calls half of all equal canaries different; read once, but pooled over a ramp while traffic
+    drifts, all of them (`benchmarks/results/canary.md`). With fewer than two losses in an arm, t is 0 and p is 1;
+    without any spread and with a difference, t is infinite and p is 0. Source: Welch, Biometrika 1947.
     """
     first, second = (np.asarray(losses, dtype=np.float64) for losses in (candidate_losses, control_losses))
     if not (len(first) and len(second)):

