@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).parent / "results"
 RUNS = (300, 1_000, 3_000)
 MARGIN = 0.02
-REPLICATES = 200
+REPLICATES = 100
 
 
 class Estimated(msgspec.Struct, frozen=True, kw_only=True):
