@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, Row, Select, select
 
+from burnish.errors import InvalidValue
 from burnish.store.schema.capture import decisions, runs
 from burnish.trial.offpolicy_record import LoggedOutcome, LoggedRun
 
@@ -54,6 +55,9 @@ def off_policy_rows(
         since: Start of the window, included; aware.
         until: End of the window, excluded; aware.
         limit: Most runs.
+
+    Raises:
+        InvalidValue: `since` or `until` has no time zone.
     """
     query = _window(tenant, agent, task_type, since, until).limit(limit)
     for row in connection.execute(query, execution_options={"yield_per": AT_ONCE}):
@@ -63,6 +67,9 @@ def off_policy_rows(
 def _window(
     tenant: str, agent: str, task_type: str | None, since: datetime | None, until: datetime | None
 ) -> Select[tuple[object, ...]]:
+    for name, moment in (("since", since), ("until", until)):
+        if moment is not None and moment.tzinfo is None:
+            raise InvalidValue(name, moment, "give a time with its zone, such as datetime.now(tz=UTC)")
     columns = [runs.c[name] for name in ("id", "task_type", "features", "started_at", "loss", "cost_usd", "duration_s")]
     query: Select[tuple[object, ...]] = (
         select(*columns, runs.c.tenant, runs.c.agent, decisions.c.model, decisions.c.rule, decisions.c.candidates)

@@ -79,7 +79,7 @@ class OffPolicyReport(msgspec.Struct, frozen=True, kw_only=True):
     unreadable: int
     """Runs left out because their logged probabilities are not whole."""
     limited: bool
-    """The window holds more runs than the limit; the newest were taken."""
+    """The limit was reached: the newest runs were taken, and older ones may be left out."""
     ess: float = 0.0
     """Effective runs among those on which target and baseline differ."""
     support: float = 0.0
