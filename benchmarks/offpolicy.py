@@ -13,9 +13,7 @@ import argparse
 import json
 import os
 import platform
-import resource
 import sys
-import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -27,8 +25,9 @@ import numpy as np
 import benchmarks.routing_data as data
 from benchmarks.offpolicy_logs import Logged, log_runs, mean_losses, never_tried, targets
 from benchmarks.offpolicy_report import report
+from benchmarks.offpolicy_size import estimate, from_ledger
 from benchmarks.routing_data import World
-from burnish.stats.offpolicy import Difference, LoggedChoices, difference
+from burnish.stats.offpolicy import Difference, LoggedChoices, difference, half_width
 from burnish.stats.offpolicy_verdict import LEAST_ESS, LEAST_SUPPORT, judge
 
 if TYPE_CHECKING:
@@ -53,6 +52,7 @@ class Estimated(msgspec.Struct, frozen=True, kw_only=True):
     support: float
     covered: bool
     covered_without_slack: bool
+    covered_unwidened: bool
     covered_by_normal: bool
     width: float
     claims_better: bool
@@ -89,7 +89,10 @@ def measure(*, replicates: int, quick: bool) -> dict[str, Any]:
         "about": _about(quick=quick, replicates=replicates),
         "groups": groups,
         "never_tried": {"evaluations": len(refused), "refused": float(np.mean(refused))},
-        "size": size(100_000 if quick else 1_000_000),
+        "sizes": {
+            "ledger": from_ledger(2_000 if quick else 100_000),
+            "arrays": estimate(100_000 if quick else 1_000_000),
+        },
     }
 
 
@@ -125,6 +128,7 @@ def _estimated(name: str, log: Logged, target: Array, runs: int, value: float) -
         support=found.support,
         covered=found.low <= truth <= found.high,
         covered_without_slack=off <= found.high - found.value - found.slack,
+        covered_unwidened=off <= half_width(runs, found.sd, alpha=0.05) + found.slack,
         covered_by_normal=off <= 1.96 * found.sd / runs**0.5,
         width=found.high - found.low,
         claims_better=answered(found) and found.high < 0.0,
@@ -165,6 +169,7 @@ def summary(found: list[Estimated]) -> dict[str, float | None]:
         **{f"rmse_{name}_all": _rmse(found, name) for name in ("dr", "snips", "ips")},
         "covered": _mean([e.covered for e in kept]),
         "covered_without_slack": _mean([e.covered_without_slack for e in kept]),
+        "covered_unwidened": _mean([e.covered_unwidened for e in kept]),
         "covered_by_normal": _mean([e.covered_by_normal for e in kept]),
         "covered_all": _mean([e.covered for e in found]),
         "covered_by_normal_all": _mean([e.covered_by_normal for e in found]),
@@ -199,20 +204,6 @@ def power(found: list[Estimated], runs: int) -> dict[str, dict[str, float | None
         }
         for name, some in of.items()
     }
-
-
-def size(runs: int, arms: int = 8, types: int = 20) -> dict[str, float]:
-    """Return how long one estimate of very many runs takes, and how much memory it adds."""
-    rng = np.random.default_rng(5)
-    logged = rng.dirichlet(np.ones(arms), size=runs)
-    target = np.eye(arms)[rng.integers(arms, size=runs)]
-    log = LoggedChoices(rng.integers(arms, size=runs), rng.integers(types, size=runs), rng.random(runs), logged, target)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.perf_counter()
-    difference(log)
-    seconds = time.perf_counter() - began
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"runs": runs, "arms": arms, "seconds": seconds, "added_mb": (after - before) / 1024}
 
 
 def _rmse(found: list[Estimated], name: str) -> float | None:

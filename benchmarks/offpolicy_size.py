@@ -60,7 +60,9 @@ def _fill(store: Store, runs: int) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     for first in range(0, runs, AT_ONCE):
         with store.write() as connection:
-            some = [_bundle(rng, ids(), start + timedelta(seconds=first + k)) for k in range(min(AT_ONCE, runs - first))]
+            some = [
+                _bundle(rng, ids(), start + timedelta(seconds=first + k)) for k in range(min(AT_ONCE, runs - first))
+            ]
             ledger.write(connection, store.kind, some)
 
 

@@ -34,6 +34,11 @@ CELL_MASS = 4.0
 """Runs that the broader level weighs: noise variance / spread² for the spreads of `stats/cells.py`, rounded."""
 
 SWEEPS = 3
+
+FEW_RUNS = 8.0
+"""Widens the bounds by √(1 + 8 / ess). With few effective runs the heaviest weights have mostly not been drawn yet, and
+the measured sd is too small: without it coverage fell to .94 (benchmarks/results/offpolicy.md)."""
+
 BLOCK = 65_536
 
 
@@ -147,11 +152,12 @@ def difference(
     unexplored = float(missing.sum()) / len(rows)
     observed = float(np.ptp(log.outcome)) if span is None else span
     sd = float(terms.std(ddof=1)) if len(terms) > 1 else 0.0
-    half = half_width(len(terms), sd, alpha=alpha, planned=planned) + unexplored * observed
+    ess = _effective(change, weight, weight_before)
+    half = half_width(len(terms), widened(sd, ess), alpha=alpha, planned=planned) + unexplored * observed
     value = float(terms.mean())
     return Difference(
         runs=len(terms),
-        ess=_effective(change, weight, weight_before),
+        ess=ess,
         support=max(0.0, 1.0 - unexplored),
         value=value,
         snips=_self_normalised(weight, log.outcome) - _self_normalised(weight_before, log.outcome),
@@ -175,6 +181,11 @@ def half_width(runs: int, sd: float, *, alpha: float, planned: int = PLANNED_RUN
     rho2 = (tuned + math.log(1.0 + tuned)) / planned
     scaled = runs * rho2 + 1.0
     return sd * math.sqrt(2.0 * scaled / (runs * runs * rho2) * math.log(math.sqrt(scaled) / alpha))
+
+
+def widened(sd: float, ess: float) -> float:
+    """Return the standard deviation that the bounds reckon with when so few effective runs measured it."""
+    return sd * math.sqrt(1.0 + FEW_RUNS / max(ess, 1.0))
 
 
 def effective_runs(weight: Array) -> float:

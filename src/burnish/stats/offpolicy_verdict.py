@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from burnish.stats.offpolicy import Difference, half_width
+from burnish.stats.offpolicy import Difference, half_width, widened
 
 Verdict: TypeAlias = Literal["pass", "fail", "inconclusive"]
 Ground: TypeAlias = Literal["interval", "no support", "too few effective runs", "estimators disagree"]
@@ -80,7 +80,9 @@ def _more_certain(found: Difference, margin: float) -> int | None:
     room = max(below, above)
 
     def decided(more: int) -> bool:
-        return half_width(found.runs + more, found.sd, alpha=found.alpha, planned=found.planned) < room
+        runs = found.runs + more
+        sd = widened(found.sd, found.ess * runs / found.runs)
+        return half_width(runs, sd, alpha=found.alpha, planned=found.planned) < room
 
     return _first(decided) if room > 0.0 and decided(MOST_MORE_RUNS) else None
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from burnish.stats import offpolicy
-from burnish.stats.offpolicy import LoggedChoices, cell_means, difference, effective_runs, half_width
+from burnish.stats.offpolicy import LoggedChoices, cell_means, difference, effective_runs, half_width, widened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,6 +140,13 @@ def test_the_bounds_tighten_with_runs_and_with_less_confidence(runs: int, alpha:
     assert half_width(runs + 1, 0.3, alpha=alpha) < width
     assert half_width(runs, 0.3, alpha=alpha / 2) > width
     assert width > 1.96 * 0.3 / math.sqrt(runs) if alpha <= 0.05 else width > 0.0
+
+
+@given(st.floats(0.01, 10.0), st.floats(1.0, 1e5))
+def test_few_effective_runs_widen_the_bounds_and_many_hardly(sd: float, ess: float) -> None:
+    assert sd < widened(sd, ess) <= 3.0 * sd
+    assert widened(sd, ess) > widened(sd, 2 * ess)
+    assert widened(sd, 1e9) == pytest.approx(sd)
 
 
 def test_the_sequence_has_the_published_form() -> None:

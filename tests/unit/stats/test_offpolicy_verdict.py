@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
-from burnish.stats.offpolicy import Difference, half_width
+from burnish.stats.offpolicy import Difference, half_width, widened
 from burnish.stats.offpolicy_verdict import MOST_MORE_RUNS, judge
 
 MARGIN = 0.02
@@ -16,7 +16,7 @@ MARGIN = 0.02
 def found_of(
     value: float, sd: float = 0.3, runs: int = 1_000, snips: float | None = None, slack: float = 0.0
 ) -> Difference:
-    half = half_width(runs, sd, alpha=0.05) + slack
+    half = half_width(runs, widened(sd, 0.5 * runs), alpha=0.05) + slack
     return Difference(
         runs=runs,
         ess=0.5 * runs,
