@@ -66,6 +66,19 @@ class DriftAlarm(Event, frozen=True, kw_only=True):
     observed: int
 
 
+class PolicyChanged(Event, frozen=True, kw_only=True):
+    """A policy took another status: proposed, in shadow, in canary, in charge, or archived."""
+
+    tenant: str
+    agent: str
+    task_type: str
+    policy: str
+    from_status: str
+    to_status: str
+    reason: str
+    actor: str
+
+
 class CaptureProblem(Event, frozen=True, kw_only=True):
     """Something the host handed over was refused, or could not be kept; the run goes on without it."""
 

@@ -12,7 +12,6 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -41,20 +40,23 @@ from burnish.events import (
 )
 from burnish.govern import configuration
 from burnish.ids import IdSource, UuidV7Source
+from burnish.proving import Keys, Proving
 from burnish.run import Run
 from burnish.score.ledger import Trend
 from burnish.score.loss import weigh
 from burnish.score.terms import TERMS, Evidence, Measure, Term
 from burnish.settings import Settings, load as load_settings
+from burnish.shadowing import ShadowRunner
 from burnish.store.opening import open_store
 from burnish.store.store import Store
+from burnish.trial.book import Reader
 from burnish.turn import Turn
 
 log = logging.getLogger("burnish")
 REPEAT_SECONDS = 60.0
 
 
-class Loop:
+class Loop(Proving):
     """The learning loop of one process. Make it with `burnish.open()`; safe to use from any thread and after a fork."""
 
     def __init__(
@@ -75,10 +77,21 @@ class Loop:
         self._ids = ids
         self._closed = False
         self._reported: dict[str, float] = {}
-        self.router = Router(store, clock=clock, models=models, seed=seed)
+        self.keys = Keys(self.home / "keys", clock)
+        reader = Reader(self.keys.ring, self._distrusted)
+        self.router = Router(store, clock=clock, reader=reader, models=models, seed=seed)
         self._turn = Turn(
-            store, self.router, self.bus, tenant=settings.tenant, clock=clock, ids=ids, problem=self._problem
+            store,
+            self.router,
+            self.bus,
+            tenant=settings.tenant,
+            clock=clock,
+            ids=ids,
+            problem=self._problem,
+            signer=self.keys.signer,
+            scored=lambda item: self.shadows.scored(self.router.shared.book, item),
         )
+        self.shadows = ShadowRunner(store, clock=clock, session=self._turn.session, problem=self._problem)
         self.recorder = Recorder(
             self._turn.absorb,
             home=self.home,
@@ -87,6 +100,7 @@ class Loop:
             problem=self._problem,
             idle=self._turn.watch,
         )
+        self._turn.minute = self._sign_log
         self.router.away = lambda: self.recorder.away
         self._site = Site(
             clock=clock,
@@ -95,17 +109,10 @@ class Loop:
             clip_chars=settings.clip_chars,
             process_id=lambda: self.recorder.process_id,
             started=self.recorder.started,
-            finish=self.recorder.put,
+            finish=self._finish,
             refuse=self._refuse,
         )
         _living.add(self)
-
-    @property
-    def home(self) -> Path:
-        """Return the folder of this machine's spool and counters."""
-        if self.store.kind == "sqlite":
-            return Path(self.store.url.removeprefix("sqlite:///")).parent
-        return Path(self.settings.home).absolute()
 
     # -- capture ------------------------------------------------------------------------------------------------------
 
@@ -348,13 +355,17 @@ class Loop:
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def flush(self, timeout: float | None = 30.0) -> Flushed:
-        """Wait until every finished run is in the store (or, when that is away, in the spool)."""
-        return self.recorder.flush(timeout)
+        """Wait until every finished run is in the store (or, when that is away, in the spool), and shadows are done."""
+        done = self.recorder.flush(timeout)
+        self.shadows.drain(timeout)
+        return done
 
     def close(self, timeout: float | None = 30.0) -> Flushed:
         """Flush and stop. Runs that end afterwards are dropped and counted."""
         self._closed = True
         done = self.recorder.close(timeout)
+        self.shadows.drain(timeout)
+        self._sign_log()
         self.store.close()
         return done
 
@@ -377,6 +388,14 @@ class Loop:
         self._turn.refresh()
 
     # -- what the host never calls ------------------------------------------------------------------------------------
+
+    def _finish(self, bundle: Bundle, size: int) -> bool:
+        if bundle.run is not None:
+            self.shadows.hold(self.router.shared.book, bundle.run)
+        return self.recorder.put(bundle, size)
+
+    def _distrusted(self, digest: str, why: str) -> None:
+        self._problem("policy", f"policy {digest[:19]} is not served: {why}")
 
     def _pool_event(self, event: PoolCreated | PoolClosed) -> PoolEventRecord:
         return PoolEventRecord(
@@ -424,6 +443,7 @@ class Loop:
             self._ids.reseed()
         self.recorder.forked(self._ids())
         self.router.forked()
+        self.shadows.forked()
 
 
 def open(  # noqa: A001 - burnish.open() reads as gzip.open() does

@@ -25,6 +25,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Folder for this machine's spool and process counters when the store is not a folder."""
     tenant: str = "default"
     """Isolation boundary that runs belong to unless they name another."""
+    audit_file: str = ""
+    """File of signed checkpoints of the audit log; best where nobody who can write the store can."""
     strict: bool = False
     """Raise capture errors in the host instead of reporting them as data."""
     queue_runs: int = 10_000

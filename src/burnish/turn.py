@@ -5,12 +5,15 @@ It runs on the writer thread. The order of the stages is the design's; everythin
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 import msgspec
+from sqlalchemy import Connection
 
 from burnish.act import routing_table
 from burnish.act.router import Request, Router
@@ -18,7 +21,9 @@ from burnish.capture import ledger as capture
 from burnish.capture.records import Bundle, DecisionRecord
 from burnish.clock import Clock
 from burnish.errors import BurnishError, StoreError
-from burnish.events import Bus, DriftAlarm, ExecutionRecorded, RunRescored
+from burnish.events import Bus, DriftAlarm, ExecutionRecorded, PolicyChanged, RunRescored
+from burnish.govern.configuration import Configuration
+from burnish.govern.signing import Signer
 from burnish.ids import IdSource
 from burnish.learn import health, pacing, performance
 from burnish.score import scoring
@@ -26,9 +31,13 @@ from burnish.score.scoring import Scored
 from burnish.score.terms import TERMS, Term
 from burnish.store import migrate, version
 from burnish.store.store import Store
+from burnish.trial.book import Book
+from burnish.trial.change import Changed, Session
+from burnish.trial.intake import intake, monitor
 
 log = logging.getLogger("burnish")
 WATCH_SECONDS = 0.5
+MONITOR_SECONDS = 60.0
 
 
 class Turn:
@@ -44,7 +53,11 @@ class Turn:
         clock: Clock,
         ids: IdSource,
         problem: Callable[[str, str], None],
+        signer: Callable[[], Signer | None],
+        scored: Callable[[Scored], None],
     ) -> None:
+        self._signer = signer
+        self._scored = scored
         self._store = store
         self._router = router
         self._bus = bus
@@ -53,6 +66,8 @@ class Turn:
         self._ids = ids
         self._problem = problem
         self.terms: dict[str, Term] = dict(TERMS)
+        self.minute: Callable[[], None] = _nothing
+        """What else is due once a minute."""
         self._ready = False
         self.forked()
 
@@ -61,6 +76,7 @@ class Turn:
         self._learning = threading.RLock()
         self._revision = ""
         self._next_watch = 0.0
+        self._next_monitor = time.monotonic() + MONITOR_SECONDS
 
     def prepare(self) -> None:
         """Create the tables of an empty store, and check those of another; once a process.
@@ -103,6 +119,10 @@ class Turn:
                 with self._learning, self._store.read() as connection:
                     self._router.refresh_changed(connection)
                 self._revision = revision
+            if now >= self._next_monitor:
+                self._next_monitor = now + MONITOR_SECONDS
+                self.monitor()
+                self.minute()
         except BurnishError as error:
             log.debug("the store was not read: %s", error)
 
@@ -116,7 +136,7 @@ class Turn:
         """
         self.prepare()
         try:
-            scored, alarms = self._learn(bundles)
+            scored, alarms, changed = self._learn(bundles)
         except (StoreError, OSError):
             raise
         except Exception as error:
@@ -126,9 +146,55 @@ class Turn:
                 capture.write(connection, self._store.kind, bundles)
             self._problem("learning", f"a run was kept but could not be scored: {error!r}")
             return
-        self._announce(scored, alarms)
+        self._announce(scored, alarms, changed)
 
-    def _learn(self, bundles: list[Bundle]) -> tuple[list[Scored], list[DriftAlarm]]:
+    def monitor(self) -> list[Changed]:
+        """Act on what is due in running deployments: deadlines that passed, approvals that were given.
+
+        Level-triggered: it may run twice, in several processes, or not at all for a while.
+        """
+        self.prepare()
+        changed: list[Changed] = []
+        for slot, view in list(self._router.shared.book.slots.items()):
+            if view.running is not None:
+                with self._learning, self._store.write() as connection:
+                    changed.extend(monitor(self.session(connection), slot))
+        self.refresh()
+        self.announce(changed)
+        return changed
+
+    @property
+    def book(self) -> Book:
+        """Return the policies in force."""
+        return self._router.shared.book
+
+    @property
+    def configuration(self) -> Configuration:
+        """Return the configuration in force."""
+        return self._router.shared.configuration
+
+    def session(self, connection: Connection, now: datetime | None = None) -> Session:
+        """Return what it takes to change policies in a write transaction."""
+        return Session(
+            connection=connection,
+            kind=self._store.kind,
+            ids=self._ids,
+            now=now or self._clock.now(),
+            signer=self._signer(),
+        )
+
+    def weights_of(self, tenant: str, agent: str, task_type: str) -> Mapping[str, float]:
+        """Return the loss weights of the policy in charge, the same for every arm of a trial; empty without any."""
+        view = self._router.shared.book.view(tenant, agent, task_type)
+        return {} if view is None or view.active is None else view.active.policy.loss_weights
+
+    def _metric(self, tenant: str, agent: str, task_type: str) -> str:
+        """Return a fingerprint of how losses are weighed."""
+        configured = self._router.shared.configuration.get("score.weights", tenant, agent)
+        told = dict(self.weights_of(tenant, agent, task_type)), configured, sorted(self.terms)
+        return hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()[:12]
+
+    def _learn(self, bundles: list[Bundle]) -> tuple[list[Scored], list[DriftAlarm], list[Changed]]:
         now, kind, ids = self._clock.now(), self._store.kind, self._ids
         bundles = [self._with_fallbacks(bundle) for bundle in bundles]
         configuration = self._router.shared.configuration
@@ -144,6 +210,7 @@ class Turn:
                     ids=ids,
                     now=now,
                     terms=self.terms,
+                    weights_of=self.weights_of,
                 )
                 capture.write_runs(connection, kind, [item.settled for item in scored if not item.known])
                 # Every writer locks health before performance: the other way round two of them could deadlock.
@@ -152,9 +219,13 @@ class Turn:
                 pacing.add(connection, kind, scored, configuration, ids=ids, now=now)
                 preferred = self._preferred(scored)
                 routing_table.count_scores(connection, kind, scored, preferred, configuration, ids=ids, now=now)
+                entering = [record for bundle in bundles for record in bundle.assignments]
+                changed = intake(self.session(connection, now), entering, scored, self._metric)
             with self._store.read() as connection:
                 self._router.refresh(connection, {(item.run.tenant, item.run.agent) for item in scored})
-        return scored, alarms
+                if self._router.shared.book.slots:
+                    self._router.refresh_policies(connection)
+        return scored, alarms, changed
 
     def _with_fallbacks(self, bundle: Bundle) -> Bundle:
         """Note beside each decision what would have been tried next."""
@@ -176,8 +247,15 @@ class Turn:
         found = {key: self._router.preferred(*key) for key in keys}
         return {key: model for key, model in found.items() if model is not None}
 
-    def _announce(self, scored: Sequence[Scored], alarms: Sequence[DriftAlarm]) -> None:
+    def announce(self, changed: Sequence[Changed]) -> None:
+        """Tell who listens which policies took another status."""
+        for item in changed:
+            self._bus.publish(PolicyChanged(**msgspec.structs.asdict(item)))
+
+    def _announce(self, scored: Sequence[Scored], alarms: Sequence[DriftAlarm], changed: Sequence[Changed]) -> None:
         for item in scored:
+            if item.loss is not None:
+                self._scored(item)
             if item.first:
                 self._router.observe((item.run.tenant, item.run.agent), item.run.task_type, item.run.features)
             if item.first and self._bus.wants(ExecutionRecorded):
@@ -186,6 +264,11 @@ class Turn:
                 self._bus.publish(RunRescored(run_id=item.run.id, before=item.loss_before, after=item.loss.value))
         for alarm in alarms:
             self._bus.publish(alarm)
+        self.announce(changed)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _recorded(item: Scored) -> ExecutionRecorded:

@@ -30,6 +30,10 @@ EpochOf = Callable[[str, str, str], int]
 """(tenant, agent, model) → the model's current epoch; used for runs that no decision of ours chose."""
 
 
+WeightsOf = Callable[[str, str, str], Mapping[str, float]]
+"""(tenant, agent, task type) → weights that the policy in charge sets; empty leaves them to the configuration."""
+
+
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
     """A run with its evidence now and at its last scoring, for learning to take the difference."""
 
@@ -99,10 +103,11 @@ def score(
     ids: IdSource,
     now: datetime,
     terms: Mapping[str, Term] = TERMS,
+    weights_of: WeightsOf | None = None,
 ) -> list[Scored]:
     """Compute, store and return the losses that a batch made due, in the order the runs arrived."""
     materials = [*_new(connection, arrived.new), *_late(connection, arrived.late)]
-    weigher = _Weigher(configuration, terms)
+    weigher = _Weigher(configuration, terms, weights_of)
     scored = []
     for material in materials:
         evidence = gather(material.run, material.gates, material.signals, material.calls, configuration)
@@ -117,18 +122,41 @@ def score(
 class _Weigher:
     """The weights in force, looked up once a batch for each tenant, agent and phase."""
 
-    def __init__(self, configuration: Configuration, terms: Mapping[str, Term]) -> None:
+    def __init__(
+        self, configuration: Configuration, terms: Mapping[str, Term], weights_of: WeightsOf | None = None
+    ) -> None:
         self._configuration = configuration
-        self._found: dict[tuple[str, str, str | None], Mapping[str, float]] = {}
+        self._weights_of = weights_of
+        self._found: dict[tuple[str, str, str | None, str], Mapping[str, float]] = {}
         self.terms = terms
 
     def weights(self, run: RunRecord) -> Mapping[str, float]:
-        key = (run.tenant, run.agent, run.phase)
+        key = (run.tenant, run.agent, run.phase, run.task_type)
         if key not in self._found:
-            configured = self._configuration.get("score.weights", *key)
+            given = {} if self._weights_of is None else self._weights_of(run.tenant, run.agent, run.task_type)
+            configured = dict(given) or self._configuration.get("score.weights", run.tenant, run.agent, run.phase)
             known = {n: w for n, w in configured.items() if n in self.terms} if isinstance(configured, dict) else None
             self._found[key] = weigh(known, self.terms)
         return self._found[key]
+
+
+def score_again(
+    connection: Connection,
+    run_id: str,
+    *,
+    configuration: Configuration,
+    terms: Mapping[str, Term] = TERMS,
+    weights_of: WeightsOf | None = None,
+) -> Loss | None:
+    """Compute the loss of a run in the ledger from all its evidence and the weights in force now; stores nothing.
+
+    Returns None when the run is not there or there is no evidence.
+    """
+    weigher = _Weigher(configuration, terms, weights_of)
+    for material in _late(connection, [run_id]):
+        evidence = gather(material.run, material.gates, material.signals, material.calls, configuration)
+        return compute(evidence, weigher.weights(material.run), weigher.terms)
+    return None
 
 
 def _new(connection: Connection, bundles: Sequence[Bundle]) -> list[_Material]:

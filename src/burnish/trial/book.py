@@ -133,8 +133,9 @@ def _plan(deployment: DeploymentRecord) -> CanaryPlan | HoldbackPlan:
 class Reader:
     """Reads books; remembers what it verified, because verifying costs near a millisecond."""
 
-    def __init__(self, ring: Callable[[], KeyRing]) -> None:
+    def __init__(self, ring: Callable[[], KeyRing], distrusted: Callable[[str, str], None]) -> None:
         self._ring = ring
+        self._distrusted = distrusted
         self._verified: dict[bytes, Policy] = {}
         self._last = Book()
 
@@ -149,6 +150,9 @@ class Reader:
         page = _Page(self, connection, self._ring(), records, self._last, now)
         views = {view.slot: view for view in (page.view(slot, opened) for slot in slots)}
         useful = {key: view for key, view in views.items() if view.active or view.running or view.shadows}
+        for digest, why in page.distrusted.items():
+            if self._last.distrusted.get(digest) != why:
+                self._distrusted(digest, why)
         self._last = Book(slots=useful, distrusted=page.distrusted)
         return self._last
 

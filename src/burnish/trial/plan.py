@@ -141,5 +141,5 @@ class HoldbackPlan(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float
     unit: str = "run"
     epoch_s: float = 86_400.0
-    alarm: float = 50_000.0
+    alarm: float = 75_000.0
     """Mean number of units to a false alarm."""
