@@ -26,8 +26,8 @@ class Match(Protocol):
         """Return the text of a group."""
         ...
 
-    def groups(self, default: str = "") -> Sequence[str]:
-        """Return the text of every group."""
+    def groups(self) -> Sequence[str | None]:
+        """Return the text of every group; None where it took no part."""
         ...
 
     def start(self, group: int = 0, /) -> int:

@@ -10,6 +10,7 @@ from burnish.learn.errors.templating import SHORTEST_LITERAL
 
 LONGEST_SOURCE = 2_000
 _GAP = re.compile(r"^(?:\^|\\b|\(\??:?)*(?:\.|\[\^|\\[SWD])[^)]{0,20}[*+]")
+_REPEAT = re.compile(r"\{\d+(?:,\d*)?\}")
 _QUANTIFIED = ("*", "?", "{")
 
 
@@ -64,6 +65,8 @@ def _piece(source: str, index: int) -> tuple[str | None, int, int]:
     if char == "[":
         end = re.compile(r"\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]").match(source, index)
         return None, (end.end() - index) if end else 1, 0
+    if char == "{" and (repeat := _REPEAT.match(source, index)):
+        return None, len(repeat[0]), 0
     if char in "()":
         return None, 1, 1 if char == "(" else -1
     if char in "^$":

@@ -140,7 +140,7 @@ def filled(fix_template: str, captures: Sequence[str]) -> str:
 def with_references(fix: str, captures: Mapping[int, str]) -> str:
     """Return a fix as a template: every whole occurrence of what group n captured becomes $n.
 
-    Text of fewer than three characters is replaced only between quotes, else `a` would hit every article.
+    Text of fewer than three characters (two digits) is replaced only between quotes, else `a` would hit every article.
     """
     groups = {text: group for group, text in sorted(captures.items(), reverse=True) if text.strip()}
     if not groups:
@@ -177,7 +177,7 @@ def checked_fix(fix: str, fix_type: str, category: str) -> tuple[FixType, Catego
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
     before, after = text[start - 1 : start], text[end : end + 1]
-    if end - start < 3:
+    if end - start < 3 and not (end - start == 2 and text[start:end].isdigit()):
         return before in {"'", '"', "`"} and after == before
     joined = (before.isalnum() or before == "_") and (text[start].isalnum() or text[start] == "_")
     return not joined and not ((after.isalnum() or after == "_") and (text[end - 1].isalnum() or text[end - 1] == "_"))

@@ -14,7 +14,7 @@ from functools import cache
 
 import msgspec
 
-from burnish.learn.errors.engines import Regex, compiled, escaped
+from burnish.learn.errors.engines import Match, Regex, compiled, escaped
 
 MOST_GAPS = 20
 KEPT = 0.5
@@ -74,12 +74,15 @@ Token = str | Gap
 Shape = tuple[Token, ...]
 
 
-def masked(line: str, fix: str = "") -> Shape:
-    """Return the shape of one line. Identifiers that recur in the fix are gaps as well: they are what it is about."""
+def masked(line: str, fix: str = "", *, quotes: bool = True) -> Shape:
+    """Return the shape of one line; what stands in quotes is a gap only with `quotes`.
+
+    Identifiers that recur in the fix are gaps as well: they are what it is about.
+    """
     tokens: list[Token] = []
     end = 0
-    for found in _mask().finditer(line):
-        kind, start, stop = _kind(found), found.start(), found.end()
+    for found in _mask(quotes=quotes).finditer(line):
+        kind, start, stop = _kind(found, quotes=quotes), found.start(), found.end()
         if kind in {"id", "num"} and _is_code(line, start, stop):
             continue
         tokens += _words(line[end:start], fix)
@@ -169,13 +172,18 @@ def literals_of(shape: Shape) -> list[str]:
 
 
 @cache
-def _mask() -> Regex:
-    return compiled("|".join(f"(?P<{kind}>{source})" for kind, source in _MASKS))
+def _mask(*, quotes: bool) -> Regex:
+    return compiled("|".join(f"({source})" for _, source in _masks(quotes=quotes)))
 
 
-def _kind(found: object) -> str:
-    groups = found.groups()  # type: ignore[attr-defined]
-    return next(kind for (kind, _), text in zip(_MASKS, groups, strict=True) if text is not None)
+@cache
+def _masks(*, quotes: bool) -> Sequence[tuple[str, str]]:
+    return [mask for mask in _MASKS if quotes or mask[0] not in _QUOTES]
+
+
+def _kind(found: Match, *, quotes: bool) -> str:
+    groups = found.groups()
+    return next(kind for (kind, _), text in zip(_masks(quotes=quotes), groups, strict=True) if text is not None)
 
 
 def _is_code(line: str, start: int, stop: int) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from burnish.errors import InvalidValue
+from burnish.learn.errors import shape as shapes
+from burnish.learn.errors.engines import encodable
 from burnish.learn.errors.pattern import ErrorPattern
 
 SHARE_FROM = 3
@@ -73,3 +75,11 @@ def summed(rows: Iterable[ErrorPattern]) -> ErrorPattern:
 def distinct_projects(rows: Iterable[ErrorPattern]) -> int:
     """Return in how many projects active rows of one key were learned."""
     return len({row.project for row in rows if row.project is not None and row.active})
+
+
+def anonymous(text: str) -> str:
+    """Return text with ‹kind› in place of all that varies by its form: quotes, paths, addresses, numbers, ids.
+
+    The bluntest redaction there is, for where none was configured; it keeps the words.
+    """
+    return "\n".join(shapes.written(shapes.masked(line)) for line in encodable(text).split("\n"))

@@ -1,6 +1,7 @@
 """From the message of an error to a pattern that is general and safe, or a refusal that says why.
 
-The last line that names an error comes first; what would match nearly every error is refused.
+The last line that names an error comes first. Where a line without its quoted text would match nearly every error, that
+text stays fixed; where even that says nothing, the next line is tried.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ SHORTEST_SENTENCE = 4
 """Letters of telling words that a line without gaps must have: it matches only itself."""
 LONGEST_LITERAL = 120
 _GENERIC = """
+instead should must replace replaced undefined consider prefer avoid try
 and are but call called can could debug did does during error errors exception exceptions exit exited failed
 failure fatal file following for found from got has have info internal invalid last line message most near non none
 not occurred operation process recent reason request requested result returned stack status the this thrown trace
-traceback true false null undefined unable unexpected unknown use using value warning was when which while with
+traceback true false null unable unexpected unknown use using value warning was when which while with
 without you your code
 """
 GENERIC = frozenset(_GENERIC.split())
@@ -56,10 +58,10 @@ def draft(message: str, fix: str) -> Draft:
     """
     fix = encodable(fix)
     for line in error_lines(message):
-        shape = shapes.trimmed(shapes.masked(line, fix))
-        made = _made(shape, line, fix)
-        if made is not None:
-            return made
+        for quotes in (True, False):
+            made = _made(shapes.trimmed(shapes.masked(line, fix, quotes=quotes)), line, fix)
+            if made is not None:
+                return made
     first = next(iter(error_lines(message)), message.strip()[:80])
     raise InvalidValue(
         "error", first, "it would match nearly every error: give the line that says what went wrong, with its words"
@@ -84,9 +86,10 @@ def signature(message: str) -> str:
     """Return what an error has in common with others of its kind: its telling line with ‹kind› for what varies."""
     lines = list(error_lines(message))
     for line in lines:
-        shape = shapes.trimmed(shapes.masked(line))
-        if refusal(shape) is None:
-            return shapes.written(shape)[:500]
+        for quotes in (True, False):
+            shape = shapes.trimmed(shapes.masked(line, quotes=quotes))
+            if refusal(shape) is None:
+                return shapes.written(shape)[:500]
     return shapes.written(shapes.masked(lines[0]))[:500] if lines else ""
 
 
@@ -104,8 +107,8 @@ def refusal(shape: Shape) -> str | None:
     gaps = any(isinstance(token, Gap) for token in shape)
     if sum(map(len, words)) < (SHORTEST_LITERAL if gaps else SHORTEST_SENTENCE):
         return "its fixed words are too general"
-    free = any(isinstance(token, Gap) and token.kind in {"rest", "word"} for token in shape)
-    if free and all(word.endswith(("error", "exception", "warning")) for word in words):
+    typed = any(isinstance(token, Gap) and token.kind not in {"rest", "word"} for token in shape)
+    if not typed and all(word.endswith(("error", "exception", "warning")) for word in words):
         return "it says no more than the class of the error"
     return None
 
