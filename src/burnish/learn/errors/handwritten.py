@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from burnish.errors import InvalidValue
 from burnish.learn.errors.engines import compiled
@@ -10,8 +11,11 @@ from burnish.learn.errors.templating import SHORTEST_LITERAL
 
 LONGEST_SOURCE = 2_000
 _GAP = re.compile(r"^(?:\^|\\b|\(\??:?)*(?:\.|\[\^|\\[SWD])[^)]{0,20}[*+]")
-_REPEAT = re.compile(r"\{\d+(?:,\d*)?\}")
-_QUANTIFIED = ("*", "?", "{")
+_PIECE = re.compile(
+    r"(?P<edge>\\[bB]|[\^$])|(?P<gap>\\[A-Za-z0-9]|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\.)|\\(?P<escaped>.)"
+    r"|(?P<optional>[*?]|\{\d+(?:,\d*)?\})|(?P<more>\+)|(?P<open>\()|(?P<close>\))|(?P<other>\|)|(?P<plain>.)",
+    re.DOTALL,
+)
 
 
 def literal_of(source: str) -> str:
@@ -25,7 +29,7 @@ def literal_of(source: str) -> str:
     compiled(source)
     if _GAP.match(source):
         raise InvalidValue("pattern", source, "it begins with a gap: begin with the words of the error")
-    if "(?i" in source or "|" in _outside_groups(source):
+    if "(?i" in source or any(kind == "other" for kind, _ in _outside_groups(source)):
         raise InvalidValue(
             "pattern", source, "write alternatives as patterns of their own, and words as they are cased"
         )
@@ -38,49 +42,24 @@ def literal_of(source: str) -> str:
 def _runs(source: str) -> list[str]:
     """Return the stretches of plain characters outside of groups and classes, without those that are optional."""
     runs = [""]
-    index = depth = 0
-    while index < len(source):
-        plain, size, step = _piece(source, index)
-        depth += step
-        index += size
-        if source[index : index + 1] in _QUANTIFIED and source[index : index + 1]:
+    for kind, char in _outside_groups(source):
+        if kind in {"plain", "escaped"}:
+            runs[-1] += char
+        elif kind == "optional":
+            runs[-1] = runs[-1][:-1]
             runs.append("")
-        elif plain and not depth:
-            runs[-1] += plain
-            if source[index : index + 1] == "+":
-                runs.append("")
-        elif depth or plain is None:
+        elif kind != "edge":
             runs.append("")
     return runs
 
 
-def _piece(source: str, index: int) -> tuple[str | None, int, int]:
-    """Return (fixed character or None, length in the source, change of depth) of what stands here."""
-    char = source[index]
-    if char == "\\":
-        following = source[index + 1 : index + 2]
-        if following in {"b", "B"}:
-            return "", 2, 0
-        return (None, 2, 0) if following.isalnum() else (following, 2, 0)
-    if char == "[":
-        end = re.compile(r"\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]").match(source, index)
-        return None, (end.end() - index) if end else 1, 0
-    if char == "{" and (repeat := _REPEAT.match(source, index)):
-        return None, len(repeat[0]), 0
-    if char in "()":
-        return None, 1, 1 if char == "(" else -1
-    if char in "^$":
-        return "", 1, 0
-    return (None if char in ".*+?{}|" else char), 1, 0
-
-
-def _outside_groups(source: str) -> str:
-    kept = ""
-    index = depth = 0
-    while index < len(source):
-        plain, size, step = _piece(source, index)
-        depth += step
-        if not depth and plain is None and size == 1:
-            kept += source[index]
-        index += size
-    return kept
+def _outside_groups(source: str) -> Iterator[tuple[str, str]]:
+    """Yield (kind, character) of every piece of a source; a group is one gap."""
+    depth = 0
+    for piece in _PIECE.finditer(source):
+        kind = str(piece.lastgroup)
+        depth += (kind == "open") - (kind == "close")
+        if kind == "close" and not depth:
+            yield "gap", ""
+        elif not depth:
+            yield kind, str(piece[kind])
