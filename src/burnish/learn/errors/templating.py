@@ -19,8 +19,9 @@ from burnish.learn.errors.pattern import filled, with_references
 from burnish.learn.errors.shape import Gap, Shape
 
 SHORTEST_LITERAL = 6
-SHORTEST_SENTENCE = 4
-"""Letters of telling words that a line without gaps must have: it matches only itself."""
+SHORTEST_WORDS = 4
+"""Letters that telling words must have; below six, the fixed text around the gaps must make up for it."""
+SHORTEST_FIXED = 12
 LONGEST_LITERAL = 120
 _GENERIC = """
 instead should must replace replaced undefined consider prefer avoid try
@@ -104,8 +105,9 @@ def refusal(shape: Shape) -> str | None:
     if literal is None:
         return f"no fixed text of {SHORTEST_LITERAL} characters that says something"
     words = [word for run in shapes.literals_of(shape) for word in _telling(run)]
-    gaps = any(isinstance(token, Gap) for token in shape)
-    if sum(map(len, words)) < (SHORTEST_LITERAL if gaps else SHORTEST_SENTENCE):
+    said = sum(map(len, words))
+    fixed = sum(map(str.isalpha, "".join(shapes.literals_of(shape))))
+    if said < SHORTEST_WORDS or (said < SHORTEST_LITERAL and fixed < SHORTEST_FIXED and _has_gaps(shape)):
         return "its fixed words are too general"
     typed = any(isinstance(token, Gap) and token.kind not in {"rest", "word"} for token in shape)
     if not typed and all(word.endswith(("error", "exception", "warning")) for word in words):
@@ -148,6 +150,10 @@ def _literal(shape: Shape) -> str | None:
         return None
     best = max(runs, key=lambda run: (sum(map(len, _telling(run))), len(run)))
     return best[:LONGEST_LITERAL]
+
+
+def _has_gaps(shape: Shape) -> bool:
+    return any(isinstance(token, Gap) for token in shape)
 
 
 def _telling(text: str) -> list[str]:
