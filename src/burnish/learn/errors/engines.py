@@ -6,6 +6,7 @@ RE2 has no look-around and no back-references, so no pattern can take more than 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol, TypeVar, cast
 
 import ahocorasick  # type: ignore[import-not-found]  # a module in C, without stubs
@@ -19,14 +20,17 @@ PATTERN_MEMORY = 1 << 20
 Value_co = TypeVar("Value_co", covariant=True)
 
 
-class Match(Protocol):
+Text = TypeVar("Text", str, bytes)
+
+
+class Match(Protocol[Text]):
     """What a search found."""
 
-    def group(self, group: int = 0, /) -> str | None:
+    def group(self, group: int = 0, /) -> Text | None:
         """Return the text of a group."""
         ...
 
-    def groups(self) -> Sequence[str | None]:
+    def groups(self) -> Sequence[Text | None]:
         """Return the text of every group; None where it took no part."""
         ...
 
@@ -45,11 +49,11 @@ class Regex(Protocol):
     groups: int
     groupindex: Mapping[str, int]
 
-    def search(self, text: str) -> Match | None:
+    def search(self, text: Text) -> Match[Text] | None:
         """Return the first match."""
         ...
 
-    def finditer(self, text: str) -> Iterator[Match]:
+    def finditer(self, text: Text) -> Iterator[Match[Text]]:
         """Return every match from left to right."""
         ...
 
@@ -68,17 +72,22 @@ def compiled(source: str) -> Regex:
     Raises:
         InvalidValue: RE2 refuses it: look-around, back-reference, or too large.
     """
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = PATTERN_MEMORY
     try:
-        return cast("Regex", re2.compile(f"(?m){source}", options))
+        return cast("Regex", re2.compile(f"(?m){source}", _options()))
     except re2.error as error:
         said = error.args[0] if error.args else error
         said = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
         raise InvalidValue(
             "pattern", source, f"RE2 refuses it: {said}; look-around and back-references do not exist"
         ) from error
+
+
+@cache
+def _options() -> Any:  # noqa: ANN401 - re2 has no types
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = PATTERN_MEMORY
+    return options
 
 
 def automaton(words: Iterable[tuple[str, Value_co]]) -> Literals[Value_co] | None:

@@ -33,14 +33,14 @@ def literal_of(source: str) -> str:
         raise InvalidValue(
             "pattern", source, "write alternatives as patterns of their own, and words as they are cased"
         )
-    longest = max(_runs(source), key=len, default="")
+    longest = max(fixed_texts(source), key=len, default="")
     if len(longest.strip()) < SHORTEST_LITERAL:
         raise InvalidValue("pattern", source, f"it needs {SHORTEST_LITERAL} characters of fixed text outside of groups")
     return longest
 
 
-def _runs(source: str) -> list[str]:
-    """Return the stretches of plain characters outside of groups and classes, without those that are optional."""
+def fixed_texts(source: str) -> list[str]:
+    """Return what every match of a source holds: its plain stretches outside of groups, without what is optional."""
     runs = [""]
     for kind, char in _outside_groups(source):
         if kind in {"plain", "escaped"}:

@@ -291,12 +291,13 @@ class ErrorLibrary:
 
     def _keep(self, fresh: ErrorPattern, drafted: Draft, error: str, fix: str) -> ErrorPattern:
         confirmed = self._memory.confirmed(fresh, error, fix)
+        widened = list(self._memory.widened(fresh, drafted, fix)) if confirmed is None else []
         now = self._clock.now()
         with self._store.write() as connection:
             row = None
             if confirmed is not None and ledger.count(connection, self.tenant, confirmed.id, now=now, learned=1):
                 row = ledger.by_key(connection, self.tenant, confirmed.project, confirmed.key)
-            for before, after in self._memory.widened(fresh, drafted, fix) if row is None else ():
+            for before, after in widened:
                 if ledger.widen(connection, before, after, now=now):
                     row = ledger.by_key(connection, self.tenant, after.project, after.key)
                     break

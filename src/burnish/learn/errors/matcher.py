@@ -6,18 +6,21 @@ one of recent patterns; `merged()` makes one automaton of both, and may run on a
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
+from typing import TypeVar
 
 import msgspec
 
 from burnish.errors import InvalidValue
-from burnish.learn.errors.engines import Literals, Regex, automaton, compiled, encodable
+from burnish.learn.errors.engines import Literals, Match, Regex, automaton, compiled, encodable
+from burnish.learn.errors.handwritten import fixed_texts
 from burnish.learn.errors.pattern import ErrorPattern
 
-MOST_RECENT = 256
+MOST_RECENT = 512
 """New templates after which the two automata are due to be merged."""
 
 MOST_MESSAGE = 1_000_000
@@ -33,8 +36,16 @@ MOST_PLACES = 8
 """Last places of a literal at which its templates are tried."""
 
 MOST_SEARCHES = 1_000
+BREATH = 100
+"""Items after which a long piece of work lets other threads run."""
+
+MOST_NEEDS = 3
+SHORTEST_NEED = 3
 WINDOW = 2_048
 """Characters either side of a literal that a template may span."""
+
+
+Item = TypeVar("Item")
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,28 +55,34 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     captures: tuple[str, ...]
     line: str
     position: int
+    """Where its line begins."""
     literal: str
 
 
 class Rule:
-    """One template, compiled when it is first tried."""
+    """One template. What it needs is read, and it is compiled, when it is first tried."""
 
-    __slots__ = ("_regex", "literal", "template")
+    __slots__ = ("_needs", "_regex", "literal", "template")
 
     def __init__(self, template: str, literal: str) -> None:
         self.template = template
         self.literal = literal
+        self._needs: tuple[bytes, ...] | None = None
         self._regex: Regex | None = None
 
-    @property
-    def regex(self) -> Regex | None:
-        """Return the compiled template, or None when RE2 refuses what a store holds."""
+    def search(self, line: bytes) -> Match[bytes] | None:
+        """Return the first match in a line; None also for a template that RE2 refuses, whatever a store holds."""
+        if self._needs is None:
+            self._needs = _needs(self.template, self.literal)
+        for text in self._needs:
+            if text not in line:
+                return None
         if self._regex is None:
             try:
                 self._regex = compiled(self.template)
             except InvalidValue:
                 return None
-        return self._regex
+        return self._regex.search(line)
 
 
 class Group:
@@ -131,8 +148,11 @@ class Matcher:
         return Matcher(offers, rules, self._main, (*self._recent, *fresh.values()))
 
     def merged(self) -> Matcher:
-        """Return the same patterns in one automaton; templates that no pattern uses any more are left out."""
-        return built(self.patterns(), self._rules)
+        """Return the same patterns in one automaton; templates that no pattern uses any more are left out.
+
+        Lets other threads run every few patterns; only the last step, 30 ms at 10,000 patterns, stops them.
+        """
+        return built(_breathing(self.patterns()), self._rules)
 
     def search(self, message: str) -> list[Hit]:
         """Return every template that the message fits, each once, the last place first.
@@ -140,22 +160,32 @@ class Matcher:
         The time is bounded by the length of the message, whatever the patterns are.
         """
         text = encodable(_clipped(message))
-        found: list[Hit] = []
-        fits: set[str] = set()
-        searches = 0
+        found: dict[str, Hit] = {}
+        left = MOST_SEARCHES
         for group, places in self._places(text):
-            for rule in group.rules:
-                offers = self._offers.get(rule.template)
-                if not offers or rule.template in fits or searches >= MOST_SEARCHES:
-                    continue
-                for end in reversed(places):
-                    searches += 1
-                    hit = _verified(rule, text, end, tuple(offers.values()))
-                    if hit is not None:
-                        fits.add(rule.template)
-                        found.append(hit)
-                        break
-        return found
+            live = [rule for rule in group.rules if rule.template not in found and self._offers.get(rule.template)]
+            for end in reversed(places):
+                if not live or left <= 0:
+                    break
+                left -= len(live)
+                start, line = _line(text, end)
+                hits = {rule.template: hit for rule in live if (hit := self._verified(rule, start, line)) is not None}
+                if hits:
+                    found |= hits
+                    live = [rule for rule in live if rule.template not in hits]
+        return list(found.values())
+
+    def _verified(self, rule: Rule, start: int, line: bytes) -> Hit | None:
+        found = rule.search(line)
+        if found is None:
+            return None
+        return Hit(
+            patterns=tuple(self._offers[rule.template].values()),
+            captures=tuple((capture or b"").decode("utf-8", "replace") for capture in found.groups()),
+            line=(found.group() or b"").decode("utf-8", "replace").strip(),
+            position=start,
+            literal=rule.literal,
+        )
 
     def _places(self, text: str) -> Iterator[tuple[Group, Sequence[int]]]:
         offset = max(0, len(text) - TAIL)
@@ -188,25 +218,28 @@ def _automaton(rules: Iterable[Rule]) -> Literals[Group] | None:
     by_literal: dict[str, list[Rule]] = defaultdict(list)
     for rule in rules:
         by_literal[rule.literal].append(rule)
-    return automaton((literal, Group(literal, group)) for literal, group in by_literal.items())
+    return automaton(_breathing((literal, Group(literal, group)) for literal, group in by_literal.items()))
 
 
-def _verified(rule: Rule, text: str, end: int, offers: Sequence[ErrorPattern]) -> Hit | None:
+def _breathing(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield the items, and the interpreter's lock every few of them."""
+    for number, item in enumerate(items):
+        if number % BREATH == BREATH - 1:
+            time.sleep(0)
+        yield item
+
+
+def _needs(template: str, literal: str) -> tuple[bytes, ...]:
+    """Return the longest fixed texts of a template besides its literal: to look for them costs less than a search."""
+    others = [text for text in fixed_texts(template) if len(text) >= SHORTEST_NEED and literal not in text]
+    return tuple(text.encode() for text in sorted(others, key=len, reverse=True)[:MOST_NEEDS])
+
+
+def _line(text: str, end: int) -> tuple[int, bytes]:
+    """Return where the line around a place begins, and the line."""
     start = max(text.rfind("\n", max(0, end - WINDOW), end) + 1, end - WINDOW, 0)
     stop = text.find("\n", end, end + WINDOW)
-    if "\\n" in rule.template:
-        start, stop = max(0, end - WINDOW), min(len(text), end + WINDOW)
-    line = text[start : stop if stop >= 0 else end + WINDOW]
-    found = rule.regex.search(line) if rule.regex is not None else None
-    if found is None:
-        return None
-    return Hit(
-        patterns=offers,
-        captures=tuple(capture or "" for capture in found.groups()),
-        line=(found.group() or "").strip(),
-        position=start + found.start(),
-        literal=rule.literal,
-    )
+    return start, text[start : stop if stop >= 0 else end + WINDOW].encode()
 
 
 def _clipped(message: str) -> str:

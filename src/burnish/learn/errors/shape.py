@@ -181,7 +181,7 @@ def _masks(*, quotes: bool) -> Sequence[tuple[str, str]]:
     return [mask for mask in _MASKS if quotes or mask[0] not in _QUOTES]
 
 
-def _kind(found: Match, *, quotes: bool) -> str:
+def _kind(found: Match[str], *, quotes: bool) -> str:
     groups = found.groups()
     return next(kind for (kind, _), text in zip(_masks(quotes=quotes), groups, strict=True) if text is not None)
 

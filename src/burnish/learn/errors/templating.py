@@ -110,7 +110,7 @@ def refusal(shape: Shape) -> str | None:
     if said < SHORTEST_WORDS or (said < SHORTEST_LITERAL and fixed < SHORTEST_FIXED and _has_gaps(shape)):
         return "its fixed words are too general"
     typed = any(isinstance(token, Gap) and token.kind not in {"rest", "word"} for token in shape)
-    if not typed and all(word.endswith(("error", "exception", "warning")) for word in words):
+    if not typed and all(map(_is_class, words)):
         return "it says no more than the class of the error"
     return None
 
@@ -148,12 +148,16 @@ def _literal(shape: Shape) -> str | None:
     runs = [run for run in shapes.literals_of(shape) if len(run.strip()) >= SHORTEST_LITERAL and _telling(run)]
     if not runs:
         return None
-    best = max(runs, key=lambda run: (sum(map(len, _telling(run))), len(run)))
+    best = max(runs, key=lambda run: (sum(len(word) for word in _telling(run) if not _is_class(word)), len(run)))
     return best[:LONGEST_LITERAL]
 
 
 def _has_gaps(shape: Shape) -> bool:
     return any(isinstance(token, Gap) for token in shape)
+
+
+def _is_class(word: str) -> bool:
+    return word.endswith(("error", "exception", "warning"))
 
 
 def _telling(text: str) -> list[str]:
