@@ -206,7 +206,7 @@ def page(where: dict[str, object], fast: dict[str, Any], found: Sequence[Score])
 CORPORA_READ_WITH_CARE = (
     "60 % of the distinct messages are learned, the rest matched: by time where the source has times, else by a hash "
     "of the text. Precision: the best pattern was learned from an error of the same kind. Right fix: the best fix is "
-    "the recorded text, to the letter (ruff and clippy: the first help line, which often holds names that the message has "
+    "the recorded text, to the letter (ruff and clippy: the first help line, which often names what the message does "
     "not; moatless and tau2: the arguments that the next call changed; svelte records none, so the kind is learned). "
     "Read with care: the words that the templating takes for general, and two of its thresholds, were chosen with "
     "messages of these corpora in view."

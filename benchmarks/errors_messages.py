@@ -112,7 +112,7 @@ def _parts(argument: ast.expr) -> tuple[str | None, ...] | None:
     if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
         parts: list[str | None] = [argument.value]
     elif isinstance(argument, ast.JoinedStr):
-        parts = [part.value if isinstance(part, ast.Constant) else None for part in argument.values]
+        parts = [str(part.value) if isinstance(part, ast.Constant) else None for part in argument.values]
     else:
         return None
     text = "".join(part or "" for part in parts)

@@ -21,16 +21,17 @@ Value_co = TypeVar("Value_co", covariant=True)
 
 
 Text = TypeVar("Text", str, bytes)
+Text_co = TypeVar("Text_co", str, bytes, covariant=True)
 
 
-class Match(Protocol[Text]):
+class Match(Protocol[Text_co]):
     """What a search found."""
 
-    def group(self, group: int = 0, /) -> Text | None:
+    def group(self, group: int = 0, /) -> Text_co | None:
         """Return the text of a group."""
         ...
 
-    def groups(self) -> Sequence[Text | None]:
+    def groups(self) -> Sequence[Text_co | None]:
         """Return the text of every group; None where it took no part."""
         ...
 

@@ -7,7 +7,7 @@ one of recent patterns; `merged()` makes one automaton of both, and may run on a
 from __future__ import annotations
 
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from burnish.learn.errors.engines import Literals, Match, Regex, automaton, comp
 from burnish.learn.errors.handwritten import fixed_texts
 from burnish.learn.errors.pattern import ErrorPattern
 
-MOST_RECENT = 512
+MOST_RECENT = 256
 """New templates after which the two automata are due to be merged."""
 
 MOST_MESSAGE = 1_000_000
@@ -164,7 +164,7 @@ class Matcher:
         left = MOST_SEARCHES
         for group, places in self._places(text):
             live = [rule for rule in group.rules if rule.template not in found and self._offers.get(rule.template)]
-            for end in reversed(places):
+            for end in places[: -MOST_PLACES - 1 : -1]:
                 if not live or left <= 0:
                     break
                 left -= len(live)
@@ -194,12 +194,12 @@ class Matcher:
             for literals in (self._new, self._main):
                 if literals is None:
                     continue
-                places: dict[Group, deque[int]] = {}
+                places: dict[Group, list[int]] = {}
                 for end, group in islice(literals.iter(part), MOST_HITS):
-                    seen = places.get(group)
-                    if seen is None:
-                        seen = places[group] = deque(maxlen=MOST_PLACES)
-                    seen.append(start + end)
+                    if group in places:
+                        places[group].append(start + end)
+                    else:
+                        places[group] = [start + end]
                 yield from sorted(places.items(), key=_last, reverse=True)
 
 
@@ -216,7 +216,7 @@ def built(patterns: Iterable[ErrorPattern], known: Mapping[str, Rule] = MappingP
 
 def _automaton(rules: Iterable[Rule]) -> Literals[Group] | None:
     by_literal: dict[str, list[Rule]] = defaultdict(list)
-    for rule in rules:
+    for rule in _breathing(rules):
         by_literal[rule.literal].append(rule)
     return automaton(_breathing((literal, Group(literal, group)) for literal, group in by_literal.items()))
 

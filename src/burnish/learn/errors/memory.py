@@ -136,9 +136,8 @@ class Memory:
     def _merge(self) -> None:
         made = self.matcher.merged()
         with self._lock:
-            for changed, gone in self._since:
-                made = made.with_patterns(changed, gone)
-            self.matcher, self._merging, self._since = made, None, []
+            self.matcher = made.with_patterns(*_at_once(self._since)) if self._since else made
+            self._merging, self._since = None, []
 
     def _words_of(self, pattern: ErrorPattern) -> frozenset[str]:
         known = self._words.get(pattern.id)
@@ -157,6 +156,18 @@ def with_counts(pattern: ErrorPattern, row: ErrorPattern) -> ErrorPattern:
     return msgspec.structs.replace(
         pattern, tenant=row.tenant, successes=row.successes, failures=row.failures, version=row.version
     )
+
+
+def _at_once(steps: Sequence[Changes]) -> Changes:
+    """Return the changes of many steps as those of one."""
+    latest: dict[tuple[str, str], ErrorPattern] = {}
+    removed: list[ErrorPattern] = []
+    for changed, gone in steps:
+        for pattern in gone:
+            latest.pop((pattern.template, pattern.id), None)
+        removed += gone
+        latest.update({(pattern.template, pattern.id): pattern for pattern in changed})
+    return list(latest.values()), removed
 
 
 def _comparable(pattern: ErrorPattern, fresh: ErrorPattern) -> bool:
