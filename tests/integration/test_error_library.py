@@ -319,6 +319,17 @@ def test_processes_that_learn_at_once_lose_nothing(store_url: str, store: Store)
     assert library.record_match(KEY_ERROR, worked=True).successes == number * count // 2 + 1
 
 
+def test_a_pattern_that_another_process_widened_meanwhile_is_confirmed_once(store: Store) -> None:
+    ours, theirs = library_of(store, refresh_seconds=1e9), library_of(store)
+    first = ours.learn(FIRST, "ask the desk")
+    theirs.learn(SECOND, "ask the desk")
+    ours._revision = store.revision()  # as if we had looked just before they wrote
+    again = ours.learn(FIRST, "ask the desk")
+    assert (again.id, again.learned, len(library_of(store).top(1_000))) == (first.id, 3, len(built_in()) + 1)
+    ours._memory.rows[first.id] = first
+    assert ours.record_match(first.id, worked=True).successes == 1
+
+
 def test_what_was_learned_before_a_kill_is_there(store_url: str, store: Store) -> None:
     with processes(KILLED, store_url, 0, 1) as (process,):
         assert process.wait(60) == -signal.SIGKILL

@@ -56,6 +56,11 @@ def by_key(connection: Connection, tenant: str, project: str | None, key: str) -
     return None if row is None else _pattern(row)
 
 
+def by_id(connection: Connection, tenant: str, pattern_id: str) -> ErrorPattern | None:
+    """Read one row by its id; its key may have changed since, when an example widened it."""
+    return next(iter(load(connection, tenant, [pattern_id])), None)
+
+
 def add(
     connection: Connection,
     kind: str,

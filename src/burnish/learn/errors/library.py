@@ -215,14 +215,16 @@ class ErrorLibrary:
             if known.built_in:
                 own = ledger.renamed(known, self._ids, tenant=self.tenant, project=None)
             elif project is None or known.project in {None, project}:
-                ledger.count(connection, self.tenant, known.id, now=now, worked=worked)
                 own = known
+                ledger.count(connection, self.tenant, own.id, now=now, worked=worked)
             else:
                 shown = sharing.redacted(known, sharing.required(self._redact))
                 own = ledger.renamed(shown, self._ids, project=project, source="shared by other projects")
-            if own is not known:
+            if own is known:
+                row = ledger.by_id(connection, self.tenant, own.id) or own
+            else:
                 ledger.add(connection, self._store.kind, own, now=now, **counts)
-            row = ledger.by_key(connection, self.tenant, own.project, own.key) or own
+                row = ledger.by_key(connection, self.tenant, own.project, own.key) or own
         self._memory.take([row])
         return with_counts(known, row) if known.built_in else row
 
@@ -296,10 +298,10 @@ class ErrorLibrary:
         with self._store.write() as connection:
             row = None
             if confirmed is not None and ledger.count(connection, self.tenant, confirmed.id, now=now, learned=1):
-                row = ledger.by_key(connection, self.tenant, confirmed.project, confirmed.key)
-            for before, after in widened:
+                row = ledger.by_id(connection, self.tenant, confirmed.id)
+            for before, after in widened if row is None else ():
                 if ledger.widen(connection, before, after, now=now):
-                    row = ledger.by_key(connection, self.tenant, after.project, after.key)
+                    row = ledger.by_id(connection, self.tenant, after.id)
                     break
             if row is None:
                 ledger.add(connection, self._store.kind, fresh, now=now, learned=1)
