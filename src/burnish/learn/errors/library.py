@@ -38,6 +38,8 @@ from burnish.store.store import Store
 log = logging.getLogger("burnish")
 REFRESH_SECONDS = 0.25
 Redact = Callable[[str], str]
+Offer = tuple[tuple[float, ...], ErrorPattern, Hit, Scope]
+"""(rank, pattern as the project sees it, where it fits, why the project sees it)"""
 
 
 class ErrorLibrary:
@@ -93,7 +95,7 @@ class ErrorLibrary:
         """
         if self._clock.monotonic() >= self._next_look:
             self._look()
-        offers: dict[str, tuple[tuple[float, ...], ErrorPattern, Hit, Scope]] = {}
+        offers: dict[str, Offer] = {}
         for hit in self._memory.matcher.search(message):
             for pattern in hit.patterns:
                 seen = self._memory.seen_from(pattern, project) if pattern.concerns(file) else None
@@ -103,7 +105,7 @@ class ErrorLibrary:
                 rank = (round(shown.success, 2), scope == "project", len(hit.literal), hit.position)
                 if shown.key not in offers or offers[shown.key][0] < rank:
                     offers[shown.key] = rank, shown, hit, scope
-        best = nlargest(max(0, limit), offers.values(), key=lambda offer: offer[0])
+        best = sorted(offers.values(), key=_rank, reverse=True)[: max(0, limit)]
         return [_found(pattern, hit, scope) for _, pattern, hit, scope in best]
 
     def learn(
@@ -309,6 +311,10 @@ class ErrorLibrary:
         kept = row or fresh
         self._memory.take([kept])
         return kept
+
+
+def _rank(offer: Offer) -> tuple[float, ...]:
+    return offer[0]
 
 
 def _found(pattern: ErrorPattern, hit: Hit, scope: Scope) -> FoundFix:

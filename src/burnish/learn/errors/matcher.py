@@ -36,8 +36,9 @@ MOST_PLACES = 8
 """Last places of a literal at which its templates are tried."""
 
 MOST_SEARCHES = 1_000
-BREATH = 100
-"""Items after which a long piece of work lets other threads run."""
+STRETCH = 100
+PAUSE = 0.001
+"""Patterns between two rests of a merge in the background, and seconds of a rest."""
 
 MOST_NEEDS = 3
 SHORTEST_NEED = 3
@@ -150,9 +151,9 @@ class Matcher:
     def merged(self) -> Matcher:
         """Return the same patterns in one automaton; templates that no pattern uses any more are left out.
 
-        Lets other threads run every few patterns; only the last step, 30 ms at 10,000 patterns, stops them.
+        Rests every few patterns, so that other threads run; only the last step, 30 ms at 10,000 patterns, stops them.
         """
-        return built(_breathing(self.patterns()), self._rules)
+        return built(self.patterns(), self._rules, pause=PAUSE)
 
     def search(self, message: str) -> list[Hit]:
         """Return every template that the message fits, each once, the last place first.
@@ -200,32 +201,42 @@ class Matcher:
                         places[group].append(start + end)
                     else:
                         places[group] = [start + end]
-                yield from sorted(places.items(), key=_last, reverse=True)
+                found = places.items()
+                yield from found if len(found) < 2 else sorted(found, key=_last, reverse=True)
 
 
-def built(patterns: Iterable[ErrorPattern], known: Mapping[str, Rule] = MappingProxyType({})) -> Matcher:
-    """Return the matcher of these patterns; rules that are known already keep what was compiled."""
+def built(
+    patterns: Iterable[ErrorPattern], known: Mapping[str, Rule] = MappingProxyType({}), *, pause: float = 0.0
+) -> Matcher:
+    """Return the matcher of these patterns; rules that are known already keep what was compiled.
+
+    Args:
+        patterns: What is to be found.
+        known: Template → its rule, of an earlier matcher.
+        pause: Seconds to rest every few patterns, for a thread in the background.
+    """
     offers: dict[str, dict[str, ErrorPattern]] = defaultdict(dict)
     rules: dict[str, Rule] = {}
-    for pattern in patterns:
+    for pattern in _resting(patterns, pause):
         offers[pattern.template][pattern.id] = pattern
         if pattern.template not in rules:
             rules[pattern.template] = known.get(pattern.template) or Rule(pattern.template, pattern.literal)
-    return Matcher(dict(offers), rules, _automaton(rules.values()))
+    return Matcher(dict(offers), rules, _automaton(rules.values(), pause))
 
 
-def _automaton(rules: Iterable[Rule]) -> Literals[Group] | None:
+def _automaton(rules: Iterable[Rule], pause: float = 0.0) -> Literals[Group] | None:
     by_literal: dict[str, list[Rule]] = defaultdict(list)
-    for rule in _breathing(rules):
+    for rule in _resting(rules, pause):
         by_literal[rule.literal].append(rule)
-    return automaton(_breathing((literal, Group(literal, group)) for literal, group in by_literal.items()))
+    groups = ((literal, Group(literal, group)) for literal, group in by_literal.items())
+    return automaton(_resting(groups, pause))
 
 
-def _breathing(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield the items, and the interpreter's lock every few of them."""
+def _resting(items: Iterable[Item], pause: float) -> Iterator[Item]:
+    """Yield the items, with a rest every few of them."""
     for number, item in enumerate(items):
-        if number % BREATH == BREATH - 1:
-            time.sleep(0)
+        if pause and number % STRETCH == STRETCH - 1:
+            time.sleep(pause)
         yield item
 
 
