@@ -20,8 +20,11 @@ from burnish.learn.errors.engines import Literals, Match, Regex, automaton, comp
 from burnish.learn.errors.handwritten import fixed_texts
 from burnish.learn.errors.pattern import ErrorPattern
 
-MOST_RECENT = 256
-"""New templates after which the two automata are due to be merged."""
+MOST_RECENT = 64
+"""New templates that share the automaton which is rebuilt with each of them."""
+
+MOST_FROZEN = 4
+"""Automata of that size after which all are due to be merged into the large one."""
 
 MOST_MESSAGE = 1_000_000
 """Characters of a message that are looked at: the first quarter of this and the last three."""
@@ -105,6 +108,7 @@ class Matcher:
         rules: Mapping[str, Rule],
         main: Literals[Group] | None,
         recent: Sequence[Rule] = (),
+        frozen: Sequence[Literals[Group]] = (),
     ) -> None:
         """Put a matcher together.
 
@@ -112,13 +116,16 @@ class Matcher:
             offers: Template → id → the patterns that have it.
             rules: Template → its rule.
             main: The automaton of all rules but the recent.
-            recent: Rules that are not in it yet.
+            recent: The newest rules, in a small automaton that is rebuilt with each.
+            frozen: Automata of the rules in between, the oldest first.
         """
         self._offers = offers
         self._rules = rules
         self._main = main
         self._recent = tuple(recent)
-        self._new = _automaton(recent)
+        self._frozen = tuple(frozen)
+        newest = _automaton(recent)
+        self._automata = [one for one in (newest, *reversed(self._frozen), main) if one is not None]
 
     def __len__(self) -> int:
         return sum(map(len, self._offers.values()))
@@ -126,7 +133,7 @@ class Matcher:
     @property
     def merge_due(self) -> bool:
         """Tell whether so many templates are recent that they should be merged."""
-        return len(self._recent) >= MOST_RECENT
+        return len(self._frozen) >= MOST_FROZEN
 
     def patterns(self) -> Iterator[ErrorPattern]:
         """Yield every pattern."""
@@ -143,10 +150,14 @@ class Matcher:
             offers[pattern.template] = {**offers.get(pattern.template, {}), pattern.id: pattern}
             if pattern.template not in self._rules and pattern.template not in fresh:
                 fresh[pattern.template] = Rule(pattern.template, pattern.literal)
-        if len(fresh) > MOST_RECENT:
+        if len(fresh) > MOST_RECENT * MOST_FROZEN:
             return built((pattern for group in offers.values() for pattern in group.values()), self._rules)
         rules = {**self._rules, **fresh} if fresh else self._rules
-        return Matcher(offers, rules, self._main, (*self._recent, *fresh.values()))
+        recent, frozen = (*self._recent, *fresh.values()), self._frozen
+        if len(recent) >= MOST_RECENT:
+            full = _automaton(recent)
+            recent, frozen = (), (*frozen, full) if full is not None else frozen
+        return Matcher(offers, rules, self._main, recent, frozen)
 
     def merged(self) -> Matcher:
         """Return the same patterns in one automaton; templates that no pattern uses any more are left out.
@@ -192,9 +203,7 @@ class Matcher:
         offset = max(0, len(text) - TAIL)
         spans = [(offset, text[offset:]), (0, text)] if offset else [(0, text)]
         for start, part in spans:
-            for literals in (self._new, self._main):
-                if literals is None:
-                    continue
+            for literals in self._automata:
                 places: dict[Group, list[int]] = {}
                 for end, group in islice(literals.iter(part), MOST_HITS):
                     if group in places:

@@ -81,9 +81,13 @@ def test_a_pattern_that_is_gone_is_not_found() -> None:
 
 def test_many_new_patterns_are_due_to_be_merged() -> None:
     matcher = built([])
-    for number in range(module.MOST_RECENT):
+    for number in range(module.MOST_RECENT * module.MOST_FROZEN):
+        assert not matcher.merge_due
         matcher = matcher.with_patterns([pattern(f"widget number {number} broke")])
     assert matcher.merge_due
+    assert names(matcher, "widget number 7 broke, widget number 255 broke") == {
+        f"widget number {n} broke" for n in (7, 255)
+    }
     assert not matcher.merged().merge_due
     at_once = built([]).with_patterns(pattern(f"widget number {number} broke") for number in range(1_000))
     assert not at_once.merge_due
