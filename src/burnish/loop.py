@@ -40,7 +40,7 @@ from burnish.events import (
 )
 from burnish.govern import configuration
 from burnish.ids import IdSource, UuidV7Source
-from burnish.proving import Keys, Proving
+from burnish.proving import HOST, Keys, Proving
 from burnish.run import Run
 from burnish.score.ledger import Trend
 from burnish.score.loss import weigh
@@ -268,7 +268,14 @@ class Loop(Proving):
     # -- configuration ------------------------------------------------------------------------------------------------
 
     def configure(
-        self, key: str, value: object, *, tenant: str | None = None, agent: str = "", phase: str = ""
+        self,
+        key: str,
+        value: object,
+        *,
+        tenant: str | None = None,
+        agent: str = "",
+        phase: str = "",
+        by: str = HOST,
     ) -> None:
         """Set a configuration key for a tenant, an agent or one phase of it.
 
@@ -284,9 +291,10 @@ class Loop(Proving):
             weigh(value, self._turn.terms)
         with self.store.write() as connection:
             configuration.put(connection, key, value, **scope, ids=self._ids, now=self._clock.now())
+            self._audit(connection, "configuration.set", key, by, {**scope, "value": value})
         self.refresh()
 
-    def reset(self, key: str, *, tenant: str | None = None, agent: str = "", phase: str = "") -> bool:
+    def reset(self, key: str, *, tenant: str | None = None, agent: str = "", phase: str = "", by: str = HOST) -> bool:
         """Return a configuration key to its default; False when it was not set for exactly this scope.
 
         Raises:
@@ -297,10 +305,14 @@ class Loop(Proving):
         with self.store.write() as connection:
             scope = {"tenant": tenant or self.settings.tenant, "agent": agent, "phase": phase}
             was_set = configuration.reset(connection, key, **scope)
+            if was_set:
+                self._audit(connection, "configuration.reset", key, by, scope)
         self.refresh()
         return was_set
 
-    def set_routing(self, task_type: str, *, mode: str, model: str | None = None, tenant: str | None = None) -> None:
+    def set_routing(
+        self, task_type: str, *, mode: str, model: str | None = None, tenant: str | None = None, by: str = HOST
+    ) -> None:
         """Pin a task type to a model, give it a model to start with, or leave it to learning.
 
         Raises:
@@ -319,6 +331,7 @@ class Loop(Proving):
                 ids=self._ids,
                 now=self._clock.now(),
             )
+            self._audit(connection, "routing.set", task_type, by, {"mode": mode, "model": model}, tenant)
         self.refresh()
 
     # -- answers ------------------------------------------------------------------------------------------------------

@@ -6,15 +6,17 @@ in `trial/lifecycle.py`. A policy is named by its digest, the beginning of it, i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from sqlalchemy import Connection
 
 from burnish.clock import Clock
 from burnish.errors import BurnishError, InvalidValue, NotFound, SigningKeyMissing
+from burnish.govern import audit
 from burnish.govern.checkpoint import write_checkpoint
 from burnish.govern.key_folder import ensure_signer, load_ring, load_signer
 from burnish.govern.keyring import KeyRing
@@ -31,7 +33,7 @@ from burnish.trial.change import Changed
 from burnish.trial.offpolicy import off_policy
 from burnish.trial.offpolicy_record import OffPolicyReport
 from burnish.trial.plan import CanaryPlan, ShadowPlan
-from burnish.trial.records import DeploymentRecord, PolicyRecord, PromotionRecord
+from burnish.trial.records import DeploymentRecord, PolicyRecord, PromotionRecord, SlotRecord
 from burnish.trial.replay import replay
 from burnish.trial.replay_record import ReplayItem, ReplayReport, Runner
 from burnish.trial.report import CanaryReport, report
@@ -218,10 +220,8 @@ class Proving:
         """
         record = self.policy(reference)
         with self.store.read() as connection:
-            slot = ledger.find_slot(connection, record.slot)
-            active = None if slot is None else slot.active
-            base = None if active is None else ledger.policies_by_digest(connection, [active])[active]
-        found = replay(read(record.content), None if base is None else read(base.content), items, runner, **options)
+            _, base = self._in_charge(connection, record)
+        found = replay(read(record.content), base, items, runner, **options)
         with self.store.write() as connection:
             replay_ledger.record(connection, self.store.kind, found, ids=self._ids, now=self._clock.now())
         return found
@@ -233,18 +233,40 @@ class Proving:
     ) -> OffPolicyReport:
         """Say what a policy's routing would have done with the runs that were served, from logged probabilities.
 
-        It costs no call, and says nothing of prompts and parameters.
+        It costs no call, and says nothing of prompts and parameters: for a policy that differs from the one in charge
+        only in its routing it counts as its offline replay, for any other it only informs.
+
+        Args:
+            reference: The candidate.
+            **options: since, until, limit, margin, alpha, planned.
+
+        Raises:
+            InvalidValue: An option is out of range.
         """
         record = self.policy(reference)
+        policy = read(record.content)
         with self.store.read() as connection:
-            return off_policy(
+            slot, base = self._in_charge(connection, record)
+            found = off_policy(
                 connection,
-                read(record.content),
+                policy,
                 tenant=record.tenant,
                 agent=record.agent,
                 task_type=record.task_type or None,
                 **options,
             )
+        if base is not None and policy.differs_only_in_routing(base):
+            with self.store.write() as connection:
+                replay_ledger.record_off_policy(
+                    connection,
+                    self.store.kind,
+                    found,
+                    policy=record.digest,
+                    baseline=None if slot is None else slot.active,
+                    ids=self._ids,
+                    now=self._clock.now(),
+                )
+        return found
 
     def shadow_with(self, runner: Runner, *, agent: str = "default") -> None:
         """Say how an agent's task is done under a candidate, for its shadows. It must have no side effects."""
@@ -403,6 +425,28 @@ class Proving:
         except (BurnishError, OSError) as error:
             self._problem("audit", f"the log was not signed: {error}")
 
+    def _audit(
+        self,
+        connection: Connection,
+        event: str,
+        subject: str,
+        actor: str,
+        payload: Mapping[str, object],
+        tenant: str | None = None,
+    ) -> None:
+        """Add an event to the audit log, in the transaction of the change; the last thing in it."""
+        audit.append(
+            connection,
+            self.store.kind,
+            event=event,
+            tenant=tenant or str(payload.get("tenant") or self.settings.tenant),
+            actor=actor,
+            subject=subject,
+            payload=payload,
+            ids=self._ids,
+            now=self._clock.now(),
+        )
+
     def _base(self, parent: str | Policy | PolicyRecord | None, agent: str, task_type: str) -> Policy | None:
         if parent is not None:
             return read(self.policy(parent).content)
@@ -412,7 +456,14 @@ class Proving:
                 return None
             return read(ledger.policies_by_digest(connection, [slot.active])[slot.active].content)
 
-    def _taken(self, connection: Any, reference: str | Policy | PolicyRecord) -> PolicyRecord:  # noqa: ANN401 - a Connection
+    def _in_charge(self, connection: Connection, record: PolicyRecord) -> tuple[SlotRecord | None, Policy | None]:
+        """Return a policy's slot, and the policy in charge of it."""
+        slot = ledger.find_slot(connection, record.slot)
+        if slot is None or slot.active is None:
+            return slot, None
+        return slot, read(ledger.policies_by_digest(connection, [slot.active])[slot.active].content)
+
+    def _taken(self, connection: Connection, reference: str | Policy | PolicyRecord) -> PolicyRecord:
         digest = reference if isinstance(reference, str) else reference.digest
         return ledger.find_policy(connection, digest, tenant=self.settings.tenant, where=self.store.url)
 

@@ -22,6 +22,10 @@ EXACT = 2**53
 """Whole numbers from here on have no exact form in RFC 8785."""
 
 
+PROVENANCE = ("parent", "lineage", "experiment", "author", "created", "note")
+"""Fields that say where a policy came from, not how an agent acts."""
+
+
 class RoutingRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which model serves the runs that fit."""
 
@@ -115,6 +119,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def slot(self) -> tuple[str, str, str]:
         """Return what it competes for: (tenant, agent, task type)."""
         return self.tenant, self.agent, self.task_type
+
+    def differs_only_in_routing(self, other: Policy) -> bool:
+        """Tell whether the two would act alike on every run if they chose the same model for it."""
+        told, others = msgspec.structs.asdict(self), msgspec.structs.asdict(other)
+        return all(told[name] == others[name] for name in told if name not in {*PROVENANCE, "models", "routing"})
 
     def parameters_for(self, model: str) -> dict[str, Scalar]:
         """Return the parameters of a call to a model."""

@@ -59,7 +59,11 @@ def intake(
     results = _results(session, arrived, scored, set(open_now), metric_of)
     touched = {record.deployment for record in arrived if record.deployment in open_now} | set(results)
     changed: list[Changed] = []
-    for deployment_id in sorted(touched, key=lambda found: (open_now[found].slot, found)):
+    order = sorted(touched, key=lambda found: (open_now[found].slot, found))
+    for slot in dict.fromkeys(open_now[found].slot for found in order):
+        # All of them before anything is audited: whoever holds the log's lock must not wait for a slot.
+        ledger.take_slot(session.connection, session.kind, slot, ids=session.ids, now=session.now)
+    for deployment_id in order:
         entering = [record for record in arrived if record.deployment == deployment_id]
         changed.extend(_advance(session, open_now[deployment_id], entering, results.get(deployment_id, [])))
     return changed

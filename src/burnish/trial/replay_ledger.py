@@ -1,4 +1,7 @@
-"""The SQL of replays: every report, kept with the policy it is about and the data it was found on."""
+"""The SQL of replays: every report, kept with the policy it is about and the data it was found on.
+
+What logged runs say of a policy is kept beside them: for a change of routing alone it answers the same question.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from burnish.capture.ledger import to_record
 from burnish.ids import IdSource
 from burnish.store.rows import inserter
 from burnish.store.schema.trial import offline_replays as table
+from burnish.trial.offpolicy_record import OffPolicyReport
 from burnish.trial.replay_record import Method, ReplayReport, Verdict
 
 
@@ -65,6 +69,34 @@ def record(connection: Connection, kind: str, report: ReplayReport, *, ids: IdSo
     return row.id
 
 
+def record_off_policy(
+    connection: Connection,
+    kind: str,
+    report: OffPolicyReport,
+    *,
+    policy: str,
+    baseline: str | None,
+    ids: IdSource,
+    now: datetime,
+) -> str:
+    """Keep what logged runs say of a policy, and return its id.
+
+    Args:
+        connection: A write transaction.
+        kind: The kind of database.
+        report: What they say.
+        policy: Digest of the policy.
+        baseline: Digest of the policy under which they were served.
+        ids: Makes the id.
+        now: The time.
+    """
+    identity = ids()
+    values = (identity, now, report.tenant, report.agent, report.task_type, policy, baseline, "off_policy")
+    found = (report.verdict, report.runs, 0, report.dr, report.low, report.high, report.data_digest)
+    inserter(table, kind)(connection, [(*values, *found, msgspec.to_builtins(report), 0.0, 0.0)])
+    return identity
+
+
 def latest(connection: Connection, policy: str) -> ReplayRecord | None:
     """Return the newest replay of a policy by its digest, or None when it was never replayed."""
     row = connection.execute(_of(policy).limit(1)).mappings().first()
@@ -77,4 +109,4 @@ def history(connection: Connection, policy: str, *, limit: int = 50) -> Sequence
 
 
 def _of(policy: str) -> Select[tuple[object, ...]]:
-    return select(table).where(table.c.policy == policy).order_by(table.c.id.desc())
+    return select(table).where(table.c.policy == policy, table.c.method != "off_policy").order_by(table.c.id.desc())
