@@ -19,7 +19,8 @@ FAILURES = ("quality", "timeout", "rate_limit", "server_error", "connection")
 ANY = "*"
 MOST_BYTES = 1_000_000
 EXACT = 2**53
-"""Whole numbers from here on have no exact form in RFC 8785."""
+EXPONENTIAL = 1e21
+"""Whole numbers from EXACT up to here are written without an exponent in RFC 8785, and not read back exactly."""
 
 
 PROVENANCE = ("parent", "lineage", "experiment", "author", "created", "note")
@@ -181,8 +182,8 @@ def checked(policy: Policy) -> Policy:
 
 def _check_scalars(parameters: Mapping[str, Scalar]) -> None:
     for name, value in parameters.items():
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and not abs(value) < EXACT:
-            raise InvalidValue(f"parameters[{name!r}]", value, "give a finite number below 2^53, or write it as text")
+        if isinstance(value, (int, float)) and EXACT <= abs(value) < EXPONENTIAL:
+            raise InvalidValue(f"parameters[{name!r}]", value, "give a number below 2^53, or write it as text")
 
 
 def _check_rules(policy: Policy) -> None:
