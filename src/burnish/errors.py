@@ -8,6 +8,7 @@ The tree:
     ├── NoEligibleModel      a decision was asked for and no model may be chosen
     ├── NotFound             an id or name that the store does not hold
     │   └── Ambiguous        the beginning of an id that several share
+    ├── RedactionFailed      personal data could not be replaced; text is dropped rather than kept as it is
     ├── MissingExtra         an optional package is not installed; gives the exact command
     └── StoreError           the ledger said no
         ├── InvalidStoreUrl  the URL names no supported database
@@ -65,6 +66,13 @@ class Ambiguous(NotFound):
 
     def __init__(self, kind: str, key: str, where: str) -> None:
         LookupError.__init__(self, f"several {kind}s in {where} start with {key!r}: give more of the id")
+
+
+class RedactionFailed(BurnishError):
+    """Redaction does not work, so no text is captured."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"redaction does not work: {cause}; until it does, text is kept as <redaction failed>")
 
 
 class MissingExtra(BurnishError, ImportError):

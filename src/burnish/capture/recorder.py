@@ -1,7 +1,8 @@
 """The bounded queue between the host and the store, and the one thread that empties it.
 
-`put` costs microseconds, never waits and never raises. The thread writes batches; when the store is away it writes them
-to the spool instead and tries again with growing pauses. What cannot be kept is dropped and counted.
+`put` costs microseconds, never waits and never raises. It is the only way in, and first of all it has the bundle
+redacted: nothing else waits in memory, goes to the spool or to the store. The thread writes batches; when the store is
+away it writes them to the spool instead and tries again with growing pauses. What cannot be kept is dropped and counted.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Recorder:
         self,
         sink: Sink,
         *,
+        redact: Callable[[Bundle], Bundle],
         home: Path,
         process_id: str,
         settings: Settings,
@@ -61,6 +63,7 @@ class Recorder:
         idle: Callable[[], None],
     ) -> None:
         self._sink = sink
+        self._redact = redact
         self._idle = idle
         self._problem = problem
         self._settings = settings
@@ -108,7 +111,8 @@ class Recorder:
             self._count("started")
 
     def put(self, bundle: Bundle, size: int) -> bool:
-        """Queue a bundle of about `size` characters; False when it had to be dropped."""
+        """Redact and queue a bundle of about `size` characters; False when it had to be dropped."""
+        bundle = self._redact(bundle)
         with self._lock:
             if bundle.run is not None:
                 self._count("finished")
@@ -308,7 +312,11 @@ class Recorder:
         Raises:
             StoreError: The store is still away; the spool is kept.
         """
-        return self._spool.drain(self._drain_batch, self._settings.batch_runs)
+        return self._spool.drain(self._drain_redacted, self._settings.batch_runs)
+
+    def _drain_redacted(self, batch: list[Bundle]) -> None:
+        """Redact once more what an older release, or one that could not read the policy, may have spooled."""
+        self._drain_batch([self._redact(bundle) for bundle in batch])
 
     def _drain_batch(self, batch: list[Bundle]) -> None:
         try:

@@ -1,0 +1,269 @@
+"""Replace personal data and secrets in a whole bundle: the one function that stands before the queue.
+
+Most bundles hold none. So all texts of a bundle are joined and scanned once; only when something is found is each field
+looked at by itself. Whatever goes wrong, no text leaves as it came.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from burnish.capture.records import Bundle
+from burnish.capture.redaction import selftest
+from burnish.capture.redaction.fields import Field, described, fields, is_ours, records
+from burnish.capture.redaction.policy import Policy
+from burnish.capture.redaction.pseudonyms import KEY_BYTES, Pseudonyms, read_key
+from burnish.capture.redaction.scanner import FAILED, Finding, Scanner, scanner
+from burnish.errors import RedactionFailed
+from burnish.govern.configuration import Configuration
+
+LabelT = TypeVar("LabelT")
+ROUNDS = 8
+"""Most times that a text is scanned again after something in it was replaced."""
+MOST_KNOWN = 20_000
+_BETWEEN = b"\n\0\n"
+_SHORT = 200
+_SAFE_LABEL = re.compile(r"(?:[A-Za-z_./: -]|\d{1,8}(?!\d)){1,64}")
+
+
+class Redactor:
+    """Replaces by each tenant's policy, under the secret of one store. Safe to use from any thread and after a fork."""
+
+    def __init__(
+        self, key: Path, *, configuration: Callable[[], Configuration], problem: Callable[[str, str], None]
+    ) -> None:
+        self._key_file = key
+        self._configuration = configuration
+        self._problem = problem
+        self._scanner: Scanner | None = None
+        self._pseudonyms: Pseudonyms | None = None
+        self._broken: str | None = None
+        self._seen: Configuration | None = None
+        self._policies: dict[str, Policy] = {}
+        self._known: dict[str, set[str]] = {}
+
+    def prepare(self) -> None:
+        """Compile the rules, read the secret and run the self-test.
+
+        Raises:
+            RedactionFailed: One of them failed. Until the process is started anew, no text is captured.
+        """
+        if self._scanner is not None:
+            return
+        try:
+            if self._broken is not None:
+                raise RedactionFailed(self._broken)  # noqa: TRY301 - it stays broken
+            found = scanner()
+            selftest.check(found)
+            self._pseudonyms = Pseudonyms(self._key())
+            self._scanner = found
+        except Exception as error:
+            self._broken = self._broken or str(error)
+            raise error if isinstance(error, RedactionFailed) else RedactionFailed(str(error)) from error
+
+    def _key(self) -> bytes:
+        """Return the secret; where the folder cannot be written, one that ends with the process."""
+        try:
+            return read_key(self._key_file)
+        except OSError as error:
+            self._problem(
+                "redaction", f"pseudonyms will not be the same after a restart, their key is not kept: {error}"
+            )
+            return secrets.token_bytes(KEY_BYTES)
+
+    def bundle(self, bundle: Bundle) -> Bundle:
+        """Return the bundle with everything that its tenants' policies name replaced. Never raises."""
+        try:
+            self.prepare()
+            return self._bundle(bundle)
+        except Exception as error:  # noqa: BLE001 - fails closed, whatever failed
+            self._problem("redaction", f"{error}; the text of one bundle was dropped")
+            return _blanked(bundle)
+
+    def text(self, text: str, tenant: str) -> str:
+        """Return one text with everything that the tenant's policy names replaced. Never raises."""
+        try:
+            self.prepare()
+            policy = self._policy(tenant)
+            return self._replaced(text, policy, tenant) if policy.enabled else text
+        except Exception as error:  # noqa: BLE001 - fails closed, whatever failed
+            self._problem("redaction", f"{error}; a text was dropped")
+            return FAILED
+
+    def label(self, label: LabelT, tenant: object) -> LabelT | str:
+        """Return a label as it will stand in the store, so that what is asked by it is found; cheap once seen.
+
+        What is not text is returned as it is, to be refused where labels are checked.
+        """
+        if not isinstance(label, str) or not isinstance(tenant, str) or label in self._known.get(tenant, ()):
+            return label
+        return self.text(label, tenant)
+
+    def findings(self, text: str, tenant: str) -> list[Finding]:
+        """Return what would be replaced in a text, in bytes of its UTF-8.
+
+        Raises:
+            RedactionFailed: Redaction does not work.
+        """
+        self.prepare()
+        return self._found(_encoded(text), self._policy(tenant))
+
+    # -- policies -----------------------------------------------------------------------------------------------------
+
+    def _policy(self, tenant: str) -> Policy:
+        configuration = self._configuration()
+        if configuration is not self._seen:
+            self._policies, self._known, self._seen = {}, {}, configuration
+        policy = self._policies.get(tenant)
+        if policy is None:
+            policy = self._policies[tenant] = Policy.of(configuration, tenant)
+        return policy
+
+    # -- texts --------------------------------------------------------------------------------------------------------
+
+    def _found(self, data: bytes, policy: Policy) -> list[Finding]:
+        if self._scanner is None:
+            raise RedactionFailed("it is not prepared")
+        allows = policy.allows if policy.values else None
+        return self._scanner.find(data, kinds=policy.kinds, custom=policy.custom, allows=allows)
+
+    def _replaced(self, text: str, policy: Policy, tenant: str, context: str = "") -> str:
+        """Return the text with findings replaced until nothing more is found; `context` stands before it, unchanged."""
+        ahead, data = _encoded(context), _encoded(text)
+        for _ in range(ROUNDS):
+            found = [f for f in self._found(ahead + data, policy) if f.end > len(ahead)]
+            if not found:
+                return data.decode("utf-8", "surrogatepass")
+            data = self._marked(data, found, len(ahead), tenant)
+        raise RedactionFailed(f"after {ROUNDS} rounds a text still held something to replace")
+
+    def _marked(self, data: bytes, found: Sequence[Finding], offset: int, tenant: str) -> bytes:
+        if self._pseudonyms is None:
+            raise RedactionFailed("it is not prepared")
+        parts, position = [], 0
+        for finding in found:
+            start, end = max(0, finding.start - offset), finding.end - offset
+            parts += [data[position:start], self._pseudonyms.mark(tenant, finding.kind, data[start:end])]
+            position = end
+        return b"".join([*parts, data[position:]])
+
+    # -- bundles ------------------------------------------------------------------------------------------------------
+
+    def _bundle(self, bundle: Bundle) -> Bundle:
+        tenants = {str(getattr(record, "tenant", "")) for _, record in records(bundle)}
+        policies = {tenant: self._policy(tenant) for tenant in tenants}
+        if not any(policy.enabled for policy in policies.values()):
+            return bundle
+        if len(tenants) == 1 and self._is_clean(bundle, *policies.items()):
+            return bundle
+        return _rebuilt(bundle, lambda record: self._record(record, policies))
+
+    def _is_clean(self, bundle: Bundle, of: tuple[str, Policy]) -> bool:
+        tenant, policy = of
+        known = self._known.setdefault(tenant, set())
+        texts: list[str] = []
+        labels: list[str] = []
+        for _, record in records(bundle):
+            for field in fields(type(record)):
+                value = getattr(record, field.name)
+                if value:
+                    _collect(value, labels if field.label else texts, known)
+        if not texts and not labels:
+            return True
+        if self._found(_BETWEEN.join(map(_encoded, (*texts, *labels))), policy):
+            return False
+        if len(known) > MOST_KNOWN:
+            known.clear()
+        known.update(label for label in labels if len(label) <= _SHORT)
+        return True
+
+    def _record(self, record: msgspec.Struct, policies: Mapping[str, Policy]) -> msgspec.Struct:
+        tenant = str(getattr(record, "tenant", ""))
+        policy = policies[tenant]
+        if not policy.enabled:
+            return record
+        changed = {}
+        for field in fields(type(record)):
+            before = getattr(record, field.name)
+            after = self._value(before, policy, tenant) if before else before
+            if after != before:
+                changed[field.name] = after[: field.limit] if isinstance(after, str) else after
+        return msgspec.structs.replace(record, **changed) if changed else record
+
+    def _value(self, value: object, policy: Policy, tenant: str) -> object:
+        if isinstance(value, str):
+            return value if is_ours(value) else self._replaced(value, policy, tenant)
+        if isinstance(value, dict):
+            return dict(self._fact(name, item, policy, tenant) for name, item in value.items())
+        if isinstance(value, (list, tuple)):
+            return type(value)(self._value(item, policy, tenant) for item in value)
+        return value
+
+    def _fact(self, name: str, value: object, policy: Policy, tenant: str) -> tuple[str, object]:
+        clean = self._replaced(name, policy, tenant)
+        whole = described(name, value)
+        if whole is None:
+            return clean, self._value(value, policy, tenant)
+        text = whole[len(name) + 2 :]
+        replaced = self._replaced(text, policy, tenant, context=f"{name}: ")
+        return clean, value if replaced == text else replaced
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _collect(value: object, into: list[str], known: set[str]) -> None:
+    """Add the texts of a value that are not known to be clean."""
+    if isinstance(value, str):
+        if value not in known and not is_ours(value):
+            into.append(value)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            whole = described(name, item)
+            if whole is None:
+                _collect(name, into, known)
+                _collect(item, into, known)
+            elif whole not in known:
+                into.append(whole)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _collect(item, into, known)
+
+
+def _rebuilt(bundle: Bundle, change: Callable[[msgspec.Struct], object]) -> Bundle:
+    parts: dict[str, Any] = {}
+    for part, record in records(bundle):
+        changed = change(record)
+        if part in {"run", "conversation"}:
+            parts[part] = changed
+        else:
+            parts.setdefault(part, []).append(changed)
+    return msgspec.structs.replace(bundle, **parts)
+
+
+def _blanked(bundle: Bundle) -> Bundle:
+    """Return the bundle without any text but plain labels: numbers, times and ids are kept."""
+
+    def blank(record: msgspec.Struct) -> msgspec.Struct:
+        emptied = {field.name: _blank(getattr(record, field.name), field) for field in fields(type(record))}
+        return msgspec.structs.replace(record, **emptied)
+
+    return _rebuilt(bundle, blank)
+
+
+def _blank(value: object, field: Field) -> object:
+    if isinstance(value, str) and value:
+        keep = is_ours(value) if field.reference else field.label and _SAFE_LABEL.fullmatch(value) is not None
+        return value if keep else FAILED
+    if isinstance(value, dict):
+        return {name: _blank(item, field) for name, item in value.items()} if field.label else {}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_blank(item, field) for item in value)
+    return value
