@@ -2,7 +2,7 @@
 
 `put` costs microseconds, never waits and never raises. It is the only way in, and first of all it has the bundle
 redacted: nothing else waits in memory, goes to the spool or to the store. The thread writes batches; when the store is
-away it writes them to the spool instead and tries again with growing pauses. What cannot be kept is dropped and counted.
+away it writes them to the spool instead and tries again with growing pauses. What cannot be kept is dropped, counted.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ LabelT = TypeVar("LabelT")
 ROUNDS = 8
 """Most times that a text is scanned again after something in it was replaced."""
 MOST_KNOWN = 20_000
+MOST_SHARED = 1_000
 _BETWEEN = b"\n\0\n"
 _SHORT = 200
 _SAFE_LABEL = re.compile(r"(?:[A-Za-z_./: -]|\d{1,8}(?!\d)){1,64}")
@@ -47,6 +48,7 @@ class Redactor:
         self._seen: Configuration | None = None
         self._policies: dict[str, Policy] = {}
         self._known: dict[str, set[str]] = {}
+        self._shared: dict[tuple[str, int], object] = {}  # lists of candidates, the same one in each decision of a kind; kept alive
 
     def prepare(self) -> None:
         """Compile the rules, read the secret and run the self-test.
@@ -119,7 +121,7 @@ class Redactor:
     def _policy(self, tenant: str) -> Policy:
         configuration = self._configuration()
         if configuration is not self._seen:
-            self._policies, self._known, self._seen = {}, {}, configuration
+            self._policies, self._known, self._shared, self._seen = {}, {}, {}, configuration
         policy = self._policies.get(tenant)
         if policy is None:
             policy = self._policies[tenant] = Policy.of(configuration, tenant)
@@ -169,17 +171,22 @@ class Redactor:
         known = self._known.setdefault(tenant, set())
         texts: list[str] = []
         labels: list[str] = []
+        lists: list[object] = []
         for _, record in records(bundle):
             for field in fields(type(record)):
                 value = getattr(record, field.name)
-                if value:
-                    _collect(value, labels if field.label else texts, known)
-        if not texts and not labels:
-            return True
-        if self._found(_BETWEEN.join(map(_encoded, (*texts, *labels))), policy):
+                if not value or self._shared.get((tenant, id(value))) is value:
+                    continue
+                _collect(value, labels if field.label else texts, known)
+                if isinstance(value, list) and field.label:
+                    lists.append(value)
+        if (texts or labels) and self._found(_BETWEEN.join(map(_encoded, (*texts, *labels))), policy):
             return False
         if len(known) > MOST_KNOWN:
             known.clear()
+        if len(self._shared) > MOST_SHARED:
+            self._shared.clear()
+        self._shared.update({(tenant, id(value)): value for value in lists})
         known.update(label for label in labels if len(label) <= _SHORT)
         return True
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -21,6 +21,7 @@ _MORE_ENDS = r"""(?:[\x60'"\s;,.:)\]}<>&|*\x00]|\\[nr]|$)"""
 """What may end a secret. In source code the shorter list is enough; in prose and logs a comma or a bracket may."""
 
 
+_NEAR = 300
 _AROUND = b"\"'\x60 \t\r\n"
 
 
@@ -101,7 +102,7 @@ class _Allowlist:
     def __init__(self, allowed: Allowed) -> None:
         self._target = allowed.target
         self._regexes = tuple(regex.encode() for regex in allowed.regexes)
-        self._stopwords = tuple(word.lower().encode() for word in allowed.stopwords)
+        self._stopwords = _automaton({word.lower(): word for word in allowed.stopwords}) if allowed.stopwords else None
 
     def covers(self, data: bytes, match: Match, secret: bytes) -> bool:
         target = secret
@@ -109,14 +110,15 @@ class _Allowlist:
             target = match.group() if self._target == "match" else _line(data, match)
         if any(compiled(regex).search(target) is not None for regex in self._regexes):
             return True
-        lowered = secret.lower()
-        return any(word in lowered for word in self._stopwords)
+        return self._stopwords is not None and next(self._stopwords.iter(_lowered(secret)), None) is not None
 
 
 def _line(data: bytes, match: Match) -> bytes:
+    """Return the line around a match; of a very long one only what is near, so that the cost stays linear."""
     start, end = match.span()
-    stop = data.find(b"\n", end)
-    return data[data.rfind(b"\n", 0, start) + 1 : len(data) if stop < 0 else stop]
+    first, last = max(0, start - _NEAR), min(len(data), end + _NEAR)
+    stop = data.find(b"\n", end, last)
+    return data[max(first, data.rfind(b"\n", first, start) + 1) : last if stop < 0 else stop]
 
 
 class Keyed(Protocol):
@@ -131,25 +133,33 @@ class Keywords:
     """Which detectors have a keyword in a text: one pass, however many there are."""
 
     def __init__(self, detectors: Sequence[Keyed]) -> None:
-        import ahocorasick  # type: ignore[import-not-found]  # it ships none
-
         wanted: dict[str, list[int]] = {}
         for position, detector in enumerate(detectors):
             for keyword in detector.keywords:
                 wanted.setdefault(keyword, []).append(position)
-        self._automaton = ahocorasick.Automaton()
-        for keyword, positions in wanted.items():
-            self._automaton.add_word(keyword, tuple(positions))
-        self._automaton.make_automaton()
+        self._automaton = _automaton({keyword: tuple(positions) for keyword, positions in wanted.items()})
         self._any: Pattern = compiled(b"(?i)" + b"|".join(_literal(keyword) for keyword in wanted))
 
     def present(self, data: bytes) -> list[int]:
         """Return the positions of the detectors that may find something, in order."""
         if self._any.search(data) is None:
             return []
-        lowered = data.decode("latin-1").lower()
-        hit: set[tuple[int, ...]] = {positions for _, positions in self._automaton.iter(lowered)}
+        hit: set[tuple[int, ...]] = {positions for _, positions in self._automaton.iter(_lowered(data))}
         return sorted({position for positions in hit for position in positions})
+
+
+def _automaton(words: Mapping[str, object]) -> Any:  # noqa: ANN401 - pyahocorasick is untyped
+    import ahocorasick  # type: ignore[import-not-found]  # it ships none
+
+    made = ahocorasick.Automaton()
+    for word, value in words.items():
+        made.add_word(word, value)
+    made.make_automaton()
+    return made
+
+
+def _lowered(data: bytes) -> str:
+    return data.lower().decode("latin-1")
 
 
 def _literal(keyword: str) -> bytes:
