@@ -17,7 +17,7 @@ _GAP = rb"(?:[ ./-]|\xc2\xa0|\xe2\x80[\x90-\x93\xaf])"
 RUN = rb"\+?\(?\d(?:(?:[()]|" + _GAP + rb"){0,3}\d){5,}(?: ?(?:x|ext\.?) ?\d{1,6})?"
 SHAPED = (
     rb"\+\(?\d|\b00[1-9]|\(\d{1,5}\) ?\d|\d" + _GAP + rb"\d{3}" + _GAP + rb"\d{4}|\d{4}x\d|"
-    rb"\b0[1-9]\d{0,3}" + _GAP + rb"\d{2,4}" + _GAP + rb"\d{2}"
+    rb"\b0[1-9]\d{0,4}" + _GAP + rb"\d{2,4}(?:" + _GAP + rb"|\d)\d{2}|\b1[3-9]\d" + _GAP + rb"\d{4}" + _GAP + rb"\d{4}"
 )
 """Some of this is in every text with a number that is taken by its shape."""
 _STRONG = (
@@ -64,7 +64,8 @@ class _Number(msgspec.Struct, frozen=True):
 
 def phones(data: bytes) -> Iterator[Span]:
     """Yield telephone numbers, extensions included."""
-    for start, end in _runs(data):
+    for first, end in _runs(data):
+        start = first + 1 if data[first] == 40 and b")" not in data[first:end] else first  # (0171-…)
         if _is_phone(data, start, end):
             yield start, end
         elif b" " in data[start:end]:
@@ -158,8 +159,10 @@ def _is_shaped(number: _Number) -> bool:
         return 8 <= size <= 15
     if number.text[:1] == b"(":
         return lengths[0] <= 5 and 7 <= size <= 12 and len(groups) >= 3
-    if lengths in ([3, 3, 4], [1, 3, 3, 4]):
-        return _is_north_american(number)
+    if lengths in ([3, 3, 4], [1, 3, 3, 4]) and _is_north_american(number):
+        return True
+    if lengths == [3, 4, 4] and groups[0][:1] == b"1" and groups[0][1:2] in b"3456789":
+        return True  # a mobile of China
     return (number.extension and 9 <= size <= 12) or _has_exit_code(number) or _has_trunk_zero(number)
 
 
@@ -179,10 +182,12 @@ def _is_north_american(number: _Number) -> bool:
 
 def _has_trunk_zero(number: _Number) -> bool:
     first = number.groups[0]
-    if first[:1] != b"0" or first[1:2] in {b"", b"0"} or len(number.groups) < 3:
+    if first[:1] != b"0" or first[1:2] in {b"", b"0"} or not 9 <= number.size <= 12:
         return False
-    same = len(set(number.gaps)) == 1 and number.gaps[0] in _ONE_GAP
-    return same and 9 <= number.size <= 12 and all(2 <= length <= 5 for length in number.lengths)
+    if len(number.groups) == 2:
+        return len(first) <= 6 and len(number.groups[1]) >= 5 and number.gaps[0] in _ONE_GAP
+    same = len(set(number.gaps)) == 1 or number.gaps[0] in {b"-", b"/"}
+    return same and set(number.gaps[1:]) <= _ONE_GAP and all(2 <= length <= 5 for length in number.lengths)
 
 
 def _is_named(data: bytes, start: int, end: int, number: _Number) -> bool:

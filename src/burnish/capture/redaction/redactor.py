@@ -44,11 +44,13 @@ class Redactor:
         self._problem = problem
         self._scanner: Scanner | None = None
         self._pseudonyms: Pseudonyms | None = None
-        self._broken: str | None = None
+        self._broken: RedactionFailed | None = None
         self._seen: Configuration | None = None
         self._policies: dict[str, Policy] = {}
         self._known: dict[str, set[str]] = {}
-        self._shared: dict[tuple[str, int], object] = {}  # lists of candidates, the same one in each decision of a kind; kept alive
+        self._shared: dict[
+            tuple[str, int], object
+        ] = {}  # lists of candidates, the same one in each decision of a kind; kept alive
 
     def prepare(self) -> None:
         """Compile the rules, read the secret and run the self-test.
@@ -60,14 +62,15 @@ class Redactor:
             return
         try:
             if self._broken is not None:
-                raise RedactionFailed(self._broken)  # noqa: TRY301 - it stays broken
+                raise self._broken  # noqa: TRY301 - it stays broken
             found = scanner()
             selftest.check(found)
             self._pseudonyms = Pseudonyms(self._key())
             self._scanner = found
-        except Exception as error:
-            self._broken = self._broken or str(error)
-            raise error if isinstance(error, RedactionFailed) else RedactionFailed(str(error)) from error
+        except Exception as error:  # noqa: BLE001 - whatever failed, it is raised as one error
+            if self._broken is None:
+                self._broken = error if isinstance(error, RedactionFailed) else RedactionFailed(str(error))
+            raise self._broken from None
 
     def _key(self) -> bytes:
         """Return the secret; where the folder cannot be written, one that ends with the process."""
@@ -93,7 +96,7 @@ class Redactor:
         try:
             self.prepare()
             policy = self._policy(tenant)
-            return self._replaced(text, policy, tenant) if policy.enabled else text
+            return self.replaced(text, policy, tenant) if policy.enabled else text
         except Exception as error:  # noqa: BLE001 - fails closed, whatever failed
             self._problem("redaction", f"{error}; a text was dropped")
             return FAILED
@@ -105,7 +108,8 @@ class Redactor:
         """
         if not isinstance(label, str) or not isinstance(tenant, str) or label in self._known.get(tenant, ()):
             return label
-        return self.text(label, tenant)
+        clean = self.text(label, tenant)
+        return label if clean == FAILED and _SAFE_LABEL.fullmatch(label) else clean
 
     def findings(self, text: str, tenant: str) -> list[Finding]:
         """Return what would be replaced in a text, in bytes of its UTF-8.
@@ -135,8 +139,12 @@ class Redactor:
         allows = policy.allows if policy.values else None
         return self._scanner.find(data, kinds=policy.kinds, custom=policy.custom, allows=allows)
 
-    def _replaced(self, text: str, policy: Policy, tenant: str, context: str = "") -> str:
-        """Return the text with findings replaced until nothing more is found; `context` stands before it, unchanged."""
+    def replaced(self, text: str, policy: Policy, tenant: str, context: str = "") -> str:
+        """Return the text with findings replaced until nothing more is found; `context` stands before it, unchanged.
+
+        Raises:
+            RedactionFailed: Something is still found after eight rounds.
+        """
         ahead, data = _encoded(context), _encoded(text)
         for _ in range(ROUNDS):
             found = [f for f in self._found(ahead + data, policy) if f.end > len(ahead)]
@@ -162,64 +170,96 @@ class Redactor:
         policies = {tenant: self._policy(tenant) for tenant in tenants}
         if not any(policy.enabled for policy in policies.values()):
             return bundle
-        if len(tenants) == 1 and self._is_clean(bundle, *policies.items()):
+        marked = {tenant: self._marked_texts(bundle, tenant, policy) for tenant, policy in policies.items()}
+        if not any(marked.values()):
             return bundle
-        return _rebuilt(bundle, lambda record: self._record(record, policies))
+        return _rebuilt(bundle, lambda record: self._record(record, policies, marked))
 
-    def _is_clean(self, bundle: Bundle, of: tuple[str, Policy]) -> bool:
-        tenant, policy = of
+    def _marked_texts(self, bundle: Bundle, tenant: str, policy: Policy) -> set[str]:
+        """Return those texts of a tenant's records in which something was found, in one scan of all of them."""
         known = self._known.setdefault(tenant, set())
         texts: list[str] = []
         labels: list[str] = []
         lists: list[object] = []
         for _, record in records(bundle):
-            for field in fields(type(record)):
+            for field in fields(type(record)) if getattr(record, "tenant", "") == tenant else ():
                 value = getattr(record, field.name)
                 if not value or self._shared.get((tenant, id(value))) is value:
                     continue
                 _collect(value, labels if field.label else texts, known)
                 if isinstance(value, list) and field.label:
                     lists.append(value)
-        if (texts or labels) and self._found(_BETWEEN.join(map(_encoded, (*texts, *labels))), policy):
-            return False
+        if not policy.enabled or not (texts or labels):
+            return set()
+        marked = self._scanned([*texts, *labels], policy)
+        self._remember(tenant, known, [label for label in labels if label not in marked], [] if marked else lists)
+        return marked
+
+    def _scanned(self, texts: list[str], policy: Policy) -> set[str]:
+        pieces = [_encoded(text) for text in texts]
+        found = self._found(_BETWEEN.join(pieces), policy)
+        if not found:
+            return set()
+        marked: set[str] = set()
+        start = position = 0
+        for text, piece in zip(texts, pieces, strict=True):
+            end = start + len(piece)
+            while position < len(found) and found[position].end <= start:
+                position += 1
+            if position < len(found) and found[position].start < end:
+                marked.add(text)
+            start = end + len(_BETWEEN)
+        return marked
+
+    def _remember(self, tenant: str, known: set[str], labels: list[str], lists: list[object]) -> None:
         if len(known) > MOST_KNOWN:
             known.clear()
         if len(self._shared) > MOST_SHARED:
             self._shared.clear()
-        self._shared.update({(tenant, id(value)): value for value in lists})
         known.update(label for label in labels if len(label) <= _SHORT)
-        return True
+        self._shared.update({(tenant, id(value)): value for value in lists})
 
-    def _record(self, record: msgspec.Struct, policies: Mapping[str, Policy]) -> msgspec.Struct:
+    def _record(
+        self, record: msgspec.Struct, policies: Mapping[str, Policy], marked: Mapping[str, set[str]]
+    ) -> msgspec.Struct:
         tenant = str(getattr(record, "tenant", ""))
-        policy = policies[tenant]
-        if not policy.enabled:
-            return record
+        replace = _Replace(self, policies[tenant], tenant, marked[tenant])
         changed = {}
         for field in fields(type(record)):
             before = getattr(record, field.name)
-            after = self._value(before, policy, tenant) if before else before
+            after = replace.value(before) if before else before
             if after != before:
                 changed[field.name] = after[: field.limit] if isinstance(after, str) else after
         return msgspec.structs.replace(record, **changed) if changed else record
 
-    def _value(self, value: object, policy: Policy, tenant: str) -> object:
+
+class _Replace:
+    """Replaces in the values of one tenant's records; looks only at texts in which something was found."""
+
+    def __init__(self, redactor: Redactor, policy: Policy, tenant: str, marked: set[str]) -> None:
+        self._redactor, self._policy, self._tenant, self._marked = redactor, policy, tenant, marked
+
+    def value(self, value: object) -> object:
         if isinstance(value, str):
-            return value if is_ours(value) else self._replaced(value, policy, tenant)
+            return self._text(value) if value in self._marked else value
         if isinstance(value, dict):
-            return dict(self._fact(name, item, policy, tenant) for name, item in value.items())
+            return dict(self._fact(name, item) for name, item in value.items())
         if isinstance(value, (list, tuple)):
-            return type(value)(self._value(item, policy, tenant) for item in value)
+            return type(value)(self.value(item) for item in value)
         return value
 
-    def _fact(self, name: str, value: object, policy: Policy, tenant: str) -> tuple[str, object]:
-        clean = self._replaced(name, policy, tenant)
+    def _text(self, text: str, context: str = "") -> str:
+        return self._redactor.replaced(text, self._policy, self._tenant, context)
+
+    def _fact(self, name: str, value: object) -> tuple[str, object]:
         whole = described(name, value)
         if whole is None:
-            return clean, self._value(value, policy, tenant)
+            return str(self.value(name)), self.value(value)
+        if whole not in self._marked:
+            return name, value
         text = whole[len(name) + 2 :]
-        replaced = self._replaced(text, policy, tenant, context=f"{name}: ")
-        return clean, value if replaced == text else replaced
+        replaced = self._text(text, context=f"{name}: ")
+        return self._text(name), value if replaced == text else replaced
 
 
 def _encoded(text: str) -> bytes:
