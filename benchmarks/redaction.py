@@ -108,7 +108,9 @@ def presidio() -> Find | None:
         engines: Any = import_module("presidio_analyzer.nlp_engine")
     except ImportError:
         return None
-    analyzer: Any = package.AnalyzerEngine(nlp_engine=engines.NoOpNlpEngine(), supported_languages=["en"])
+    analyzer: Any = package.AnalyzerEngine(
+        nlp_engine=engines.NoOpNlpEngine(models=[{"lang_code": "en", "model_name": "none"}]), supported_languages=["en"]
+    )
     entities = list(ENTITIES)
 
     def find(text: str) -> list[tuple[str, int, int]]:
@@ -281,10 +283,11 @@ def page(result: dict[str, Any]) -> str:
     lines[-1] += f"{result['load_1min']} at the start. Reproduce with `{result['command']}`."
     lines += [
         "",
-        "The public set was looked at while the rules were written; the run records and the secrets were made",
+        "The public set is in-sample: the rules were written with it in view. The run records and the secrets were made",
+        "afterwards by the same hand; telephone rules were corrected once after their misses were seen (recall .918",
+        "before). presidio saw 200 of the run records. No text is of a real person.",
         "",
     ]
-    lines[-1:] = ["afterwards, by the same hand. No text is of a real person.", ""]
     lines += ["| tool | set | " + " | ".join((*PERSONAL, "secret")) + " |", "|---|---|" + "---|" * 7]
     pairs = dict.fromkeys((row["tool"], row["dataset"]) for row in result["quality"])
     for tool, dataset in pairs:

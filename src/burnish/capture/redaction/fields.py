@@ -6,8 +6,9 @@ Identifiers that Burnish makes are not text. Everything else is, unless it is a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 
 import msgspec
 from sqlalchemy import Table
@@ -25,6 +26,7 @@ from burnish.capture.records import (
 from burnish.store.schema import capture as tables
 from burnish.store.schema.score import gates
 
+PARTS = ("calls", "decisions", "gates", "signals", "pool_events")
 _OURS = frozenset({"id", "created_at", "tenant", "process_id"})
 _REFERENCES = frozenset({"run_id", "parent_id", "root_id"})
 _LABELS = frozenset(
@@ -44,6 +46,7 @@ _TABLES: Mapping[type[msgspec.Struct], Table] = {
     ConversationRecord: tables.conversations,
     PoolEventRecord: tables.pool_events,
 }
+_NESTED = ("dict", "list", "tuple")
 _OUR_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -62,11 +65,37 @@ def fields(kind: type[msgspec.Struct]) -> tuple[Field, ...]:
     """Return the fields of a kind of record that may hold text."""
     found = []
     for name, annotation in kind.__annotations__.items():
-        if name in _OURS or not any(word in str(annotation) for word in ("str", "dict", "list")):
+        if name in _OURS or not any(word in str(annotation) for word in ("str", *_NESTED)):
             continue
         length = getattr(_TABLES[kind].c[name].type, "length", None)
         found.append(Field(name, name in _LABELS or name in _REFERENCES, name in _REFERENCES, length))
     return tuple(found)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """How the texts of a kind of record are read at once: what the getters return stands in the order of the fields."""
+
+    labels: Callable[[object], tuple[object, ...]]
+    texts: Callable[[object], tuple[object, ...]]
+    nested: tuple[Field, ...]
+    """Fields of several texts: facts, names of tools, candidates."""
+
+
+@lru_cache(maxsize=64)
+def plan(kind: type[msgspec.Struct]) -> Plan:
+    """Return how the texts of a kind of record are read."""
+    plain = [field for field in fields(kind) if not any(w in str(kind.__annotations__[field.name]) for w in _NESTED)]
+    return Plan(
+        labels=_getter([field.name for field in plain if field.label]),
+        texts=_getter([field.name for field in plain if not field.label]),
+        nested=tuple(field for field in fields(kind) if field not in plain),
+    )
+
+
+def _getter(names: Sequence[str]) -> Callable[[object], tuple[object, ...]]:
+    if len(names) >= 2:
+        return attrgetter(*names)
+    return lambda record: tuple(getattr(record, name) for name in names)
 
 
 def is_ours(text: str) -> bool:
@@ -80,7 +109,7 @@ def records(bundle: Bundle) -> Iterator[tuple[str, msgspec.Struct]]:
         yield "run", bundle.run
     if bundle.conversation is not None:
         yield "conversation", bundle.conversation
-    for part in ("calls", "decisions", "gates", "signals", "pool_events"):
+    for part in PARTS:
         for record in getattr(bundle, part):
             yield part, record
 

@@ -25,12 +25,21 @@ _STRONG = (
     rb"\bdesk:|whatsapp|\bgsm\b|\bsms\b|handy|rufnummer|hotline|portable|"
     rb"\xd1\x82\xd0\xb5\xd0\xbb|\xe7\x94\xb5\xe8\xaf\x9d|\xe6\x89\x8b\xe6\x9c\xba|\xe9\x9b\xbb\xe8\xa9\xb1"
 )
+_WHOM = rb"me|us|him|her|them|at|on|back|now"
 _WEAK = (
-    rb"\bcall|\breach|answering|messages? (?:to|on|at)|\btext (?:me|him|her|us|them)|contact|\bdial|\bring\b|\bdesk\b|"
-    rb"\boffice\b|\bhome\b|\bwork\b|\bnumber is\b"
+    rb"\breach|answering|messages? (?:to|on|at)|\btext (?:me|him|her|us|them)|contact|\bdial|\bring\b|\bdesk\b|"
+    rb"\b(?:office|home|work)(?: is|:)|\bnumber is\b"
 )
-NAMED = rb"(?i)" + _STRONG + rb"|" + _WEAK
-BEFORE = rb"(?i)(" + _STRONG + rb")|" + _WEAK
+NAMED = (
+    rb"(?i)"
+    + _STRONG
+    + rb"|"
+    + _WEAK
+    + rb"|\bcall (?:"
+    + _WHOM
+    + rb"|[+(0-9])|[0-9][ ,(-]{1,3}(?:office|home|work|desk)\b"
+)
+BEFORE = rb"(?i)(" + _STRONG + rb")|" + _WEAK + rb"|\bcall (?:$|" + _WHOM + rb")"
 BEHIND = rb"(?i)^[ ,(-]{0,3}(?:(fax|mobile|cell|phone|tel)|office|home|work|desk)\b"
 ALL = (RUN, SHAPED, NAMED, BEFORE, BEHIND)
 
@@ -184,8 +193,8 @@ def _has_trunk_zero(number: _Number) -> bool:
     first = number.groups[0]
     if first[:1] != b"0" or first[1:2] in {b"", b"0"} or not 9 <= number.size <= 12:
         return False
-    if len(number.groups) == 2:
-        return len(first) <= 6 and len(number.groups[1]) >= 5 and number.gaps[0] in _ONE_GAP
+    if len(number.groups) <= 2:
+        return len(number.groups) == 2 and len(first) <= 6 and len(number.groups[1]) >= 5 and number.gaps[0] in _ONE_GAP
     same = len(set(number.gaps)) == 1 or number.gaps[0] in {b"-", b"/"}
     return same and set(number.gaps[1:]) <= _ONE_GAP and all(2 <= length <= 5 for length in number.lengths)
 

@@ -16,7 +16,7 @@ import msgspec
 
 from burnish.capture.records import Bundle
 from burnish.capture.redaction import selftest
-from burnish.capture.redaction.fields import Field, described, fields, is_ours, records
+from burnish.capture.redaction.fields import Field, described, fields, is_ours, plan, records
 from burnish.capture.redaction.policy import Policy
 from burnish.capture.redaction.pseudonyms import KEY_BYTES, Pseudonyms, read_key
 from burnish.capture.redaction.scanner import FAILED, Finding, Scanner, scanner
@@ -27,7 +27,6 @@ LabelT = TypeVar("LabelT")
 ROUNDS = 8
 """Most times that a text is scanned again after something in it was replaced."""
 MOST_KNOWN = 20_000
-MOST_SHARED = 1_000
 _BETWEEN = b"\n\0\n"
 _SHORT = 200
 _SAFE_LABEL = re.compile(r"(?:[A-Za-z_./: -]|\d{1,8}(?!\d)){1,64}")
@@ -48,9 +47,6 @@ class Redactor:
         self._seen: Configuration | None = None
         self._policies: dict[str, Policy] = {}
         self._known: dict[str, set[str]] = {}
-        self._shared: dict[
-            tuple[str, int], object
-        ] = {}  # lists of candidates, the same one in each decision of a kind; kept alive
 
     def prepare(self) -> None:
         """Compile the rules, read the secret and run the self-test.
@@ -125,7 +121,7 @@ class Redactor:
     def _policy(self, tenant: str) -> Policy:
         configuration = self._configuration()
         if configuration is not self._seen:
-            self._policies, self._known, self._shared, self._seen = {}, {}, {}, configuration
+            self._policies, self._known, self._seen = {}, {}, configuration
         policy = self._policies.get(tenant)
         if policy is None:
             policy = self._policies[tenant] = Policy.of(configuration, tenant)
@@ -166,33 +162,39 @@ class Redactor:
     # -- bundles ------------------------------------------------------------------------------------------------------
 
     def _bundle(self, bundle: Bundle) -> Bundle:
-        tenants = {str(getattr(record, "tenant", "")) for _, record in records(bundle)}
+        everything: list[Any] = [record for _, record in records(bundle)]
+        tenants = {record.tenant for record in everything}
         policies = {tenant: self._policy(tenant) for tenant in tenants}
-        if not any(policy.enabled for policy in policies.values()):
-            return bundle
-        marked = {tenant: self._marked_texts(bundle, tenant, policy) for tenant, policy in policies.items()}
+        marked = {
+            tenant: self._marked_texts([r for r in everything if r.tenant == tenant], tenant, policy)
+            for tenant, policy in policies.items()
+        }
         if not any(marked.values()):
             return bundle
         return _rebuilt(bundle, lambda record: self._record(record, policies, marked))
 
-    def _marked_texts(self, bundle: Bundle, tenant: str, policy: Policy) -> set[str]:
+    def _marked_texts(self, everything: Sequence[msgspec.Struct], tenant: str, policy: Policy) -> set[str]:
         """Return those texts of a tenant's records in which something was found, in one scan of all of them."""
         known = self._known.setdefault(tenant, set())
         texts: list[str] = []
         labels: list[str] = []
-        lists: list[object] = []
-        for _, record in records(bundle):
-            for field in fields(type(record)) if getattr(record, "tenant", "") == tenant else ():
+        for record in everything if policy.enabled else ():
+            reading = plan(type(record))
+            labels += [label for label in reading.labels(record) if label and label not in known]  # type: ignore[misc]
+            texts += [text for text in reading.texts(record) if text]  # type: ignore[misc]  # the plan read texts
+            for field in reading.nested:
                 value = getattr(record, field.name)
-                if not value or self._shared.get((tenant, id(value))) is value:
-                    continue
-                _collect(value, labels if field.label else texts, known)
-                if isinstance(value, list) and field.label:
-                    lists.append(value)
-        if not policy.enabled or not (texts or labels):
+                if field.name == "candidates":  # their names are ours; there are many, so they are read in one go
+                    labels += [v for option in value for v in option.values() if v.__class__ is str and v not in known]
+                elif value:
+                    _collect(value, labels if field.label else texts, known)
+        labels = [label for label in labels if not is_ours(label)]
+        if not texts and not labels:
             return set()
         marked = self._scanned([*texts, *labels], policy)
-        self._remember(tenant, known, [label for label in labels if label not in marked], [] if marked else lists)
+        if len(known) > MOST_KNOWN:
+            known.clear()
+        known.update(label for label in labels if len(label) <= _SHORT and label not in marked)
         return marked
 
     def _scanned(self, texts: list[str], policy: Policy) -> set[str]:
@@ -210,14 +212,6 @@ class Redactor:
                 marked.add(text)
             start = end + len(_BETWEEN)
         return marked
-
-    def _remember(self, tenant: str, known: set[str], labels: list[str], lists: list[object]) -> None:
-        if len(known) > MOST_KNOWN:
-            known.clear()
-        if len(self._shared) > MOST_SHARED:
-            self._shared.clear()
-        known.update(label for label in labels if len(label) <= _SHORT)
-        self._shared.update({(tenant, id(value)): value for value in lists})
 
     def _record(
         self, record: msgspec.Struct, policies: Mapping[str, Policy], marked: Mapping[str, set[str]]
@@ -272,16 +266,22 @@ def _collect(value: object, into: list[str], known: set[str]) -> None:
         if value not in known and not is_ours(value):
             into.append(value)
     elif isinstance(value, dict):
-        for name, item in value.items():
-            whole = described(name, item)
-            if whole is None:
-                _collect(name, into, known)
-                _collect(item, into, known)
-            elif whole not in known:
-                into.append(whole)
+        _collect_facts(value, into, known)
     elif isinstance(value, (list, tuple)):
         for item in value:
             _collect(item, into, known)
+
+
+def _collect_facts(facts: Mapping[str, object], into: list[str], known: set[str]) -> None:
+    into += [name for name in facts if name not in known]
+    for name, item in facts.items():
+        if item is None or (item.__class__ is float and -1e6 < item < 1e6):
+            continue
+        whole = described(name, item)
+        if whole is None:
+            _collect(item, into, known)
+        elif whole not in known:
+            into.append(whole)
 
 
 def _rebuilt(bundle: Bundle, change: Callable[[msgspec.Struct], object]) -> Bundle:

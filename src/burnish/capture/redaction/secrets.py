@@ -14,13 +14,21 @@ from typing import Any, Protocol
 
 import msgspec
 
-from burnish.capture.redaction.patterns import Match, Pattern, Span, compiled
+from burnish.capture.redaction.patterns import Match, Span, compiled
 
 _ENDS = r"""(?:[\x60'"\s;]|\\[nr]|$)"""
 _MORE_ENDS = r"""(?:[\x60'"\s;,.:)\]}<>&|*\x00]|\\[nr]|$)"""
 """What may end a secret. In source code the shorter list is enough; in prose and logs a comma or a bracket may."""
 
 
+_SHARPER = {
+    "jwt": ("eyj", "eya", "ewo"),
+    "vault-service-token": ("hvs.", "vault", "token", " s.", "=s.", ":s.", '"s.'),
+}
+"""Keywords that say more than the published ones, `ey` and `s.`, which are in every other sentence.
+
+A token begins with the base64 of an opened JSON object; the older tokens of Vault stand behind a space or a mark.
+"""
 _NEAR = 300
 _AROUND = b"\"'\x60 \t\r\n"
 
@@ -62,7 +70,7 @@ class Detector:
 
     def __init__(self, rule: Rule, everywhere: Allowed) -> None:
         self.name = rule.id
-        self.keywords = tuple(keyword.lower() for keyword in rule.keywords)
+        self.keywords = _SHARPER.get(rule.id, tuple(keyword.lower() for keyword in rule.keywords))
         self._entropy = rule.entropy
         self._group = rule.group
         self._pattern = compiled(rule.regex.replace(_ENDS, _MORE_ENDS).encode())
@@ -138,12 +146,11 @@ class Keywords:
             for keyword in detector.keywords:
                 wanted.setdefault(keyword, []).append(position)
         self._automaton = _automaton({keyword: tuple(positions) for keyword, positions in wanted.items()})
-        self._any: Pattern = compiled(b"(?i)" + b"|".join(_literal(keyword) for keyword in wanted))
+        self.pattern = b"(?i)" + b"|".join(_literal(keyword) for keyword in wanted)
+        """Matches where any keyword stands."""
 
     def present(self, data: bytes) -> list[int]:
         """Return the positions of the detectors that may find something, in order."""
-        if self._any.search(data) is None:
-            return []
         hit: set[tuple[int, ...]] = {positions for _, positions in self._automaton.iter(_lowered(data))}
         return sorted({position for positions in hit for position in positions})
 

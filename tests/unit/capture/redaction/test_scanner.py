@@ -101,6 +101,7 @@ def test_a_private_key_goes_whole_even_when_its_end_was_cut() -> None:
         "card 4111 1111 1111 1112",
         "pip install package@1.2.3, icon@2x.png, git@github.com:org/repo",
         "std::vector<int>, ab::cd, 00:1a:2b:3c:4d:5e, 11:08:04",
+        "0123456789 and 01234567",
         "127.0.0.1:8080 and 0.0.0.0 and ::1",
         "def f(password: str, token: str | None = None) -> None: ...",
         "password=settings.password, token=os.environ['TOKEN'], password: required",
