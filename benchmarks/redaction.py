@@ -283,7 +283,7 @@ def page(result: dict[str, Any]) -> str:
     lines[-1] += f"{result['load_1min']} at the start. Reproduce with `{result['command']}`."
     lines += [
         "",
-        "The public set is in-sample: the rules were written with it in view. The run records and the secrets were made",
+        "The public set is in-sample: the rules were written with it in view. The run records and secrets were made",
         "afterwards by the same hand; telephone rules were corrected once after their misses were seen (recall .918",
         "before). presidio saw 200 of the run records. No text is of a real person.",
         "",
