@@ -29,6 +29,10 @@ url = ".burnish"
 # flush_seconds = 0.05
 # batch_runs = 256
 
+# File with the secret behind pseudonyms; by default redaction.key in the home. Give machines that share a PostgreSQL
+# store the same one.
+# redaction_key = ""
+
 # Longest text kept of one field, in characters; the rest is cut and its length noted.
 # clip_chars = 65_536
 """
