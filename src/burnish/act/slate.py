@@ -86,7 +86,7 @@ def slate(
     eligible = np.array([why is None for why in excluded])
     rule, why, chosen = _ruled(belief, routing, task_type, models, mean, covariance, penalty, eligible, safest=safest)
     if chosen is None:
-        drawn = draw_belief(mean, np.linalg.cholesky(covariance), observed=belief.observed[t, arms])
+        drawn = draw_belief(mean, np.linalg.cholesky(covariance), noise_variance=belief.quality.noise_variance)
         weights = propensities(drawn, penalty=penalty, eligible=eligible, floor=terms.floor)
     else:
         floor = 0.0 if rule == "configured" and routing[task_type].mode == "pinned" else terms.floor
