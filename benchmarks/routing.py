@@ -32,7 +32,7 @@ from benchmarks.routing_report import report
 RESULTS = Path(__file__).parent / "results"
 DEMO_PRICES = (0.05, 0.1, 0.2, 0.3)
 HELD_OUT = 2000
-"""First of the seeds that no default was chosen on."""
+"""First of the seeds that the rule of the floor was not chosen on."""
 
 
 def main(arguments: list[str]) -> int:

@@ -35,10 +35,10 @@ def _head(about: dict[str, Any]) -> str:
         "from the arm it chose only. One set of defaults for all worlds. Burnish's posterior is recomputed every "
         f"{about['runs_between_posteriors']} runs, its floor is 3 % unless stated. "
         "± is one standard error over seeds.\n\n"
-        "Read with care: the defaults of `burnish.stats` were chosen on these same worlds, most of them with overlapping "
-        "seeds. How the floor is shared out was chosen on seeds 1000 to 1159; Held-out seeds repeats the bars on arrival "
-        "orders that nothing was chosen on. Bars are judged with the defaults that ship. OOD tasks carry two labels, a finer "
-        "one (bench) and a coarser one (dimension); both are judged."
+        "Read with care: the defaults of `burnish.stats` were chosen on these same worlds, most with overlapping "
+        "seeds. How the floor is shared out was chosen on seeds 1000 to 1159; the table of held-out seeds repeats the "
+        "bars on arrival orders it was not chosen on, in the same worlds. Bars are judged with the defaults that "
+        "ship. OOD tasks carry two labels, a finer one (bench) and a coarser one (dimension); both are judged."
     )
 
 
@@ -81,7 +81,7 @@ def _bars(results: dict[str, Any]) -> str:
 
 def _held_out(worlds: dict[str, Any]) -> str:
     head = (
-        "## Held-out seeds\n\nThe same worlds in arrival orders that no default was chosen on.\n\n"
+        "## Held-out seeds\n\nThe same worlds in arrival orders that the rule of the floor was not chosen on.\n\n"
         "| world | seeds | AvgPerf | regret to type oracle | Beta cells' | ratio | regret to task oracle | bars |\n"
         "|---|---|---|---|---|---|---|---|\n"
     )

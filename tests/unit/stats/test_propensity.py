@@ -126,22 +126,27 @@ def test_an_untried_arm_is_not_starved() -> None:
 
 def test_what_arms_have_in_common_does_not_make_them_uncertain() -> None:
     apart = np.eye(3) * 0.02
-    shared = np.linalg.cholesky(apart @ apart.T + 0.3)  # a type whose level nobody knows
+    shared = np.asarray(np.linalg.cholesky(apart @ apart.T + 0.3), dtype=np.float64)  # a type whose level nobody knows
     mean = np.array([0.9, 0.9, 0.6])
     alone, together = (propensities(draw_belief(mean, f, noise_variance=NOISE), floor=1.0) for f in (apart, shared))
     np.testing.assert_allclose(together, alone, rtol=1e-5)
 
 
-@pytest.mark.parametrize("solves", [0.5, 0.9])
-def test_an_arm_that_was_unlucky_at_first_is_cleared(solves: float) -> None:
-    """It failed all of its first four runs and in truth is far better than the other, which has had thousands."""
-    rng = np.random.default_rng(7)
-    n, total = np.array([[4000.0], [4.0]]), np.array([[4000.0 * (solves - 0.2)], [0.0]])
-    counts = CellCounts(n, total, total.copy())
-    for _ in range(40):
+@pytest.mark.parametrize(
+    ("tried", "won", "solves", "other"), [(4.0, 0.0, 0.9, 0.7), (4.0, 0.0, 0.5, 0.3), (10.0, 4.5, 0.76, 0.66)]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_an_arm_that_was_unlucky_at_first_is_cleared(
+    tried: float, won: float, solves: float, other: float, seed: int
+) -> None:
+    """In truth it is the better one, but the other has had thousands of runs and goes on to have thousands more."""
+    rng = np.random.default_rng(seed)
+    total = np.array([[4000.0 * other], [won]])
+    counts = CellCounts(np.array([[4000.0], [tried]]), total, total.copy())
+    for _ in range(160):
         found = posterior(counts)
         belief = draw_belief(found.mean[0], found.factor[0], noise_variance=found.noise_variance)
-        tried = rng.binomial(200, propensities(belief)[1])
-        won = rng.binomial(tried, solves)
-        counts += CellCounts(*(np.array([[0.0], [float(add)]]) for add in (tried, won, won)))
+        runs = rng.multinomial(100, propensities(belief)).astype(np.float64)
+        wins = rng.binomial(runs.astype(np.int64), [other, solves]).astype(np.float64)
+        counts += CellCounts(runs[:, None], wins[:, None], wins[:, None])
     assert propensities(belief)[1] > 0.9
