@@ -87,7 +87,7 @@ class Scene:
     def shadowed(self, text: str, *, high_stakes: bool = False, author: str = "learner:director") -> PolicyRecord:
         """Return a policy whose replay and shadow were passed (whatever it is worth in the canary)."""
         record = self.draft(text, high_stakes=high_stakes, author=author)
-        kept, self.quality = self.quality, {**self.quality, kind_of(self.policy(record)): 1.0}
+        kept, self.quality = self.quality, {**dict.fromkeys(self.quality, 0.5), kind_of(self.policy(record)): 1.0}
         assert self.replay(record).verdict == "pass"
         self.quality = kept
         assert self.shadow(record).status == "passed"
