@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -29,7 +30,7 @@ from burnish.trial.records import PolicyRecord
 from burnish.trial.replay import replay
 from burnish.trial.replay_record import ReplayItem
 
-AT_ONCE = 50
+AT_ONCE = 100
 """Runs between two flushes: a change of the ramp, or a rollback, takes effect after as many."""
 
 DAY_SECONDS = 86_400.0
@@ -40,7 +41,7 @@ class Night(msgspec.Struct, frozen=True, kw_only=True):
 
     shadow: int = 400
     """Most runs by day, while candidates run beside."""
-    canary: int = 1_500
+    canary: int = 2_000
     """Runs by night, while candidates serve a share."""
 
 
@@ -51,6 +52,17 @@ class Ended(msgspec.Struct, frozen=True):
     at: str
 
 
+class Line(Protocol):
+    """A way to let proposals into charge."""
+
+    @property
+    def routing(self) -> Sequence[RoutingRule]:
+        """Return what is in charge."""
+
+    def live(self, proposals: Sequence[Proposal]) -> None:
+        """Take the proposals of a night."""
+
+
 class Gated:
     """The product's own gates, end to end. What is in charge changes only through the loop."""
 
@@ -59,7 +71,13 @@ class Gated:
         self._world, self._night = world, night
         self._clock = FakeClock()
         self._loop = burnish.open(
-            folder, models=world.models, clock=self._clock, seed=seed, strict=True, flush_seconds=3600.0
+            folder,
+            models=world.models,
+            clock=self._clock,
+            seed=seed,
+            strict=True,
+            flush_seconds=3600.0,
+            batch_runs=1_000,
         )
         self._loop.configure("score.weights", WEIGHTS)
         self._runner = TaskRunner(world)
@@ -92,7 +110,7 @@ class Gated:
         shadowed = self._shadowed(replayed)
         if shadowed:
             self._canary([draft for _, draft in shadowed])
-        self._play(2 * AT_ONCE, NIGHT)
+        self._play(AT_ONCE, NIGHT)
         for proposal, draft in drafts:
             self._account(proposal, draft)
         self._clock.advance(DAY_SECONDS / 2)
@@ -200,20 +218,20 @@ class Peeked:
     def __init__(self, halves: Halves, night: Night, seed: int) -> None:
         self.routing: Sequence[RoutingRule] = best_single(halves.training)
         self._world: RecordedWorld = halves.training
-        self._most = night.canary
+        self._traffic = night.canary
         self._random = random.Random(f"peeked/{seed}")
         self._runner = TaskRunner(halves.training)
 
     def live(self, proposals: Sequence[Proposal]) -> None:
-        """Test one proposal after the other, each on a whole night's traffic."""
+        """Test one proposal after the other; together they get the traffic that a canary may have."""
         for proposal in proposals:
-            if self._wins(proposal):
+            if self._wins(proposal, self._traffic // len(proposals)):
                 self.routing = proposal.routing
 
-    def _wins(self, proposal: Proposal) -> bool:
+    def _wins(self, proposal: Proposal, runs: int) -> bool:
         sides = (Proposal(kind="before", routing=self.routing).policy, proposal.policy)
         losses: tuple[list[float], list[float]] = ([], [])
-        for number, task in enumerate(self._random.choices(self._world.tasks, k=self._most), start=1):
+        for number, task in enumerate(self._random.choices(self._world.tasks, k=runs), start=1):
             arm = self._random.randrange(2)
             item = ReplayItem(id=task.id, task=task.id, task_type=task.type, features=NIGHT)
             loss = self._runner(sides[arm], item, 0).loss
