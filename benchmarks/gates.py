@@ -90,6 +90,7 @@ def play_seed(seed: int, *, nights: int, night: Night) -> Played:
                 for name, line in lines.items():
                     line.live(proposals)
                     course[name].append(_worth(world.worth(line.routing)))
+            rollbacks = gated.rollbacks
         finally:
             gated.close()
     ends = Counter((ended.kind, ended.at) for ended in gated.ended)
@@ -97,7 +98,7 @@ def play_seed(seed: int, *, nights: int, night: Night) -> Played:
     return Played(
         seed=seed,
         runs=gated.runs,
-        rollbacks=gated.rollbacks,
+        rollbacks=rollbacks,
         ends=[(kind, at, count) for (kind, at), count in sorted(ends.items())],
         course=course,
     )

@@ -86,9 +86,6 @@ class Gated:
         self._items = items(world)
         self.runs = 0
         self.ended: list[Ended] = []
-        self.rollbacks = 0
-        """Of policies that had been promoted, by the hold-back."""
-        self._loop.on(burnish.PolicyChanged, self._changed)
         first = self._loop.create_policy(AGENT, author="person:ann", routing=best_single(world))
         self._loop.promote_policy(first, by="person:ann")
 
@@ -99,6 +96,12 @@ class Gated:
         if policy is None:
             raise SystemExit("no policy is in charge")
         return policy.routing
+
+    @property
+    def rollbacks(self) -> int:
+        """Return how many promoted policies the hold-back rolled back."""
+        ended = self._loop.deployments(agent=AGENT, limit=10_000)
+        return sum(d.mode == "holdback" and d.status == "rolled_back" for d in ended)
 
     def live(self, proposals: Sequence[Proposal]) -> None:
         """Take the proposals of a night as far as they earn it."""
@@ -118,13 +121,6 @@ class Gated:
     def close(self) -> None:
         """Close the loop."""
         self._loop.close()
-
-    def _changed(self, event: burnish.PolicyChanged) -> None:
-        self.rollbacks += event.from_status == "active" and event.actor == "system:monitor" and self._late(event)
-
-    @staticmethod
-    def _late(event: burnish.PolicyChanged) -> bool:
-        return "after its promotion" in event.reason
 
     def _replayed(self, draft: PolicyRecord) -> bool:
         report = self._loop.replay_policy(draft, self._items, self._runner, seeds=(0,), method="recorded")

@@ -15,7 +15,7 @@ import msgspec
 
 from burnish.demo.performance import world_of
 from burnish.propose.policy import Policy, RoutingRule
-from burnish.testing.replaying import RecordedRunner
+from burnish.testing.replaying import RecordedRunner, model_of
 from burnish.testing.world import RecordedWorld, Reference, Task
 from burnish.trial.replay_record import ReplayItem, ReplayOutcome
 
@@ -105,11 +105,17 @@ class TaskRunner:
     """The recorded runner for items whose id is that of a run, as in shadow: the task is named in its words."""
 
     def __init__(self, world: RecordedWorld) -> None:
+        self._world = world
         self._recorded = RecordedRunner(world, budget_usd=BUDGET_USD, weights=WEIGHTS)
+        self._known: dict[tuple[str, str], ReplayOutcome] = {}
 
     def __call__(self, policy: Policy | None, item: ReplayItem, seed: int) -> ReplayOutcome:
         """Return what was recorded of the model that the policy chooses."""
-        return self._recorded(policy, msgspec.structs.replace(item, id=item.task), seed)
+        item = msgspec.structs.replace(item, id=item.task)
+        key = item.id, model_of(policy, item, seed, self._world)
+        if key not in self._known:
+            self._known[key] = self._recorded(policy, item, seed)
+        return self._known[key]
 
 
 class Proposer:
