@@ -12,6 +12,7 @@ The tree:
     ├── GateRefused          a policy may not take a status yet; names what is missing
     ├── SigningKeyMissing    a policy has to be signed and this machine has no key
     ├── TransitionConflict   somebody else changed a policy or deployment meanwhile; nothing was changed
+    ├── RedactionFailed      personal data could not be replaced; text is dropped rather than kept as it is
     ├── MissingExtra         an optional package is not installed; gives the exact command
     ├── SignatureInvalid     what is signed cannot be trusted; names what, why and the remedy
     ├── ContentChanged       what was frozen under a digest is no longer what it was
@@ -122,6 +123,13 @@ class TransitionConflict(BurnishError):
 
     def __init__(self, what: str, cause: str) -> None:
         super().__init__(f"{what} was not changed: {cause}; look at it anew and try again")
+
+
+class RedactionFailed(BurnishError):
+    """Redaction does not work, so no text is captured."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"redaction does not work: {cause}; until it does, text is kept as <redaction failed>")
 
 
 class MissingExtra(BurnishError, ImportError):

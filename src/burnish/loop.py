@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -24,9 +25,10 @@ from burnish.capture.facts import RunFacts
 from burnish.capture.prices import PriceTable
 from burnish.capture.recorder import Flushed, Recorder
 from burnish.capture.records import Bundle, PoolEventRecord, RunRecord
+from burnish.capture.redaction.redactor import Redactor
 from burnish.capture.signals import Site, make_signal
 from burnish.clock import Clock, SystemClock
-from burnish.errors import InvalidValue, LoopClosed, StoreUnavailable
+from burnish.errors import InvalidValue, LoopClosed, RedactionFailed, StoreUnavailable
 from burnish.events import (
     Bus,
     CaptureProblem,
@@ -78,6 +80,11 @@ class Loop(Proving):
         self._closed = False
         self._reported: dict[str, float] = {}
         self.keys = Keys(self.home / "keys", clock)
+        self.redactor = Redactor(
+            Path(settings.redaction_key).absolute() if settings.redaction_key else self.home / "redaction.key",
+            configuration=lambda: self.router.shared.configuration,
+            problem=self._problem,
+        )
         reader = Reader(self.keys.ring, self._distrusted)
         self.router = Router(store, clock=clock, reader=reader, models=models, seed=seed)
         self._turn = Turn(
@@ -94,6 +101,7 @@ class Loop(Proving):
         self.shadows = ShadowRunner(store, clock=clock, session=self._turn.session, problem=self._problem)
         self.recorder = Recorder(
             self._turn.absorb,
+            redact=self.redactor.bundle,
             home=self.home,
             process_id=ids(),
             settings=settings,
@@ -139,6 +147,7 @@ class Loop(Proving):
             self._refuse("loop.run", LoopClosed("loop.run()"), None)
         listener = self.bus.publish if self.bus.wants(RoutingDecision) else None
         tenant = self.settings.tenant if tenant is None else tenant
+        agent, task_type = self.redactor.label(agent, tenant), self.redactor.label(task_type, tenant)
         return Run(
             self._site, self.router, listener, tenant=tenant, agent=agent, task_type=task_type, task=task, **facts
         )
@@ -441,6 +450,8 @@ class Loop(Proving):
         self._problem(what, str(error), run_id)
 
     def _problem(self, what: str, message: str, run_id: str | None = None) -> None:
+        if what != "redaction":
+            message = self.redactor.text(message, self.settings.tenant)
         now = time.monotonic()
         if now >= self._reported.get(what, 0.0):
             self._reported[what] = now + REPEAT_SECONDS
@@ -486,6 +497,7 @@ def open(  # noqa: A001 - burnish.open() reads as gzip.open() does
         InvalidValue: A setting or price is not valid.
         StoreError: The store is damaged, read-only, of another schema, or the URL is wrong. A PostgreSQL that does not
             answer is no error: runs are spooled until it does.
+        RedactionFailed: Redaction does not pass its self-test, in strict mode; else it is reported and no text is kept.
     """
     found = load_settings(overrides={"url": url, "tenant": tenant, "strict": strict, **settings})
     time_source = clock or SystemClock()
@@ -505,7 +517,19 @@ def open(  # noqa: A001 - burnish.open() reads as gzip.open() does
         if loop.store.kind == "sqlite" or found.strict:
             raise
         loop._problem("store", f"{error} (runs go to the spool until it answers)")  # noqa: SLF001 - as above
+    _prepare_redaction(loop)
     return loop
+
+
+def _prepare_redaction(loop: Loop) -> None:
+    """Compile and test redaction before the first run; strict, a failure is raised, else no text is captured."""
+    try:
+        loop.redactor.prepare()
+    except RedactionFailed as error:
+        if loop.settings.strict:
+            loop.close()
+            raise
+        loop._problem("redaction", str(error))  # noqa: SLF001 - the loop's own factory
 
 
 def _as_given(value: float | bool | None) -> float | bool | None:

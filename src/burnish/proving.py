@@ -33,7 +33,7 @@ from burnish.trial.change import Changed
 from burnish.trial.offpolicy import off_policy
 from burnish.trial.offpolicy_record import OffPolicyReport
 from burnish.trial.plan import CanaryPlan, ShadowPlan
-from burnish.trial.records import DeploymentRecord, PolicyRecord, PromotionRecord, SlotRecord
+from burnish.trial.records import DeploymentRecord, PolicyRecord, PromotionRecord, Slot
 from burnish.trial.replay import replay
 from burnish.trial.replay_record import ReplayItem, ReplayReport, Runner
 from burnish.trial.report import CanaryReport, report
@@ -220,7 +220,7 @@ class Proving:
         """
         record = self.policy(reference)
         with self.store.read() as connection:
-            _, base = self._in_charge(connection, record)
+            _, base = self._in_charge(connection, record.slot)
         found = replay(read(record.content), base, items, runner, **options)
         with self.store.write() as connection:
             replay_ledger.record(connection, self.store.kind, found, ids=self._ids, now=self._clock.now())
@@ -246,7 +246,7 @@ class Proving:
         record = self.policy(reference)
         policy = read(record.content)
         with self.store.read() as connection:
-            slot, base = self._in_charge(connection, record)
+            active, base = self._in_charge(connection, record.slot)
             found = off_policy(
                 connection,
                 policy,
@@ -262,7 +262,7 @@ class Proving:
                     self.store.kind,
                     found,
                     policy=record.digest,
-                    baseline=None if slot is None else slot.active,
+                    baseline=active,
                     ids=self._ids,
                     now=self._clock.now(),
                 )
@@ -452,17 +452,15 @@ class Proving:
         if parent is not None:
             return read(self.policy(parent).content)
         with self.store.read() as connection:
-            slot = ledger.find_slot(connection, (self.settings.tenant, agent, task_type))
-            if slot is None or slot.active is None:
-                return None
-            return read(ledger.policies_by_digest(connection, [slot.active])[slot.active].content)
+            return self._in_charge(connection, (self.settings.tenant, agent, task_type))[1]
 
-    def _in_charge(self, connection: Connection, record: PolicyRecord) -> tuple[SlotRecord | None, Policy | None]:
-        """Return a policy's slot, and the policy in charge of it."""
-        slot = ledger.find_slot(connection, record.slot)
-        if slot is None or slot.active is None:
-            return slot, None
-        return slot, read(ledger.policies_by_digest(connection, [slot.active])[slot.active].content)
+    def _in_charge(self, connection: Connection, slot: Slot) -> tuple[str | None, Policy | None]:
+        """Return the policy that a slot's runs are under, by its digest and as it is."""
+        own = ledger.find_slot(connection, slot) or ledger.find_slot(connection, (*slot[:2], ""))
+        active = None if own is None else ledger.in_charge(connection, own)
+        if active is None:
+            return None, None
+        return active, read(ledger.policies_by_digest(connection, [active])[active].content)
 
     def _taken(self, connection: Connection, reference: str | Policy | PolicyRecord) -> PolicyRecord:
         digest = reference if isinstance(reference, str) else reference.digest

@@ -37,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Longest time a finished run waits before it is written."""
     batch_runs: int = 256
     """Most runs written in one transaction."""
+    redaction_key: str = ""
+    """File with the secret behind pseudonyms; by default `redaction.key` in the home. Share it among machines."""
     clip_chars: int = 65_536
     """Longest text kept of one field; the rest is cut and its length noted."""
 

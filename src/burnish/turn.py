@@ -14,6 +14,7 @@ from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from burnish.act import routing_table
 from burnish.act.router import Request, Router
@@ -34,6 +35,7 @@ from burnish.store.store import Store
 from burnish.trial.book import Book
 from burnish.trial.change import Changed, Session
 from burnish.trial.intake import intake, monitor
+from burnish.trial.ledger import slots
 
 log = logging.getLogger("burnish")
 WATCH_SECONDS = 0.5
@@ -156,10 +158,11 @@ class Turn:
         """
         self.prepare()
         changed: list[Changed] = []
-        for slot, view in list(self._router.shared.book.slots.items()):
-            if view.running is not None:
-                with self._learning, self._store.write() as connection:
-                    changed.extend(monitor(self.session(connection), slot))
+        with self._store.read() as connection:
+            waiting = [found for found in slots(connection) if found.deployment is not None]
+        for slot in waiting:
+            with self._learning, self._store.write() as connection:
+                changed.extend(monitor(self.session(connection), (slot.tenant, slot.agent, slot.task_type)))
         self.refresh()
         self.announce(changed)
         return changed
@@ -220,13 +223,26 @@ class Turn:
                 pacing.add(connection, kind, scored, configuration, ids=ids, now=now)
                 preferred = self._preferred(scored)
                 routing_table.count_scores(connection, kind, scored, preferred, configuration, ids=ids, now=now)
-                entering = [record for bundle in bundles for record in bundle.assignments]
-                changed = intake(self.session(connection, now), entering, scored, self._metric)
+                changed = self._tried(connection, bundles, scored, now)
             with self._store.read() as connection:
                 self._router.refresh(connection, {(item.run.tenant, item.run.agent) for item in scored})
                 if self._router.shared.book.slots:
                     self._router.refresh_policies(connection)
         return scored, alarms, changed
+
+    def _tried(
+        self, connection: Connection, bundles: Sequence[Bundle], scored: Sequence[Scored], now: datetime
+    ) -> list[Changed]:
+        """Hand trials what concerns them; what fails there is undone and reported, and runs are learned from anyway."""
+        entering = [record for bundle in bundles for record in bundle.assignments]
+        try:
+            with connection.begin_nested():
+                return intake(self.session(connection, now), entering, scored, self._metric)
+        except (DBAPIError, StoreError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a trial must not cost what others learn
+            self._problem("trial", f"a batch was not counted in its trial: {error!r}")
+            return []
 
     def _with_fallbacks(self, bundle: Bundle) -> Bundle:
         """Note beside each decision what would have been tried next."""

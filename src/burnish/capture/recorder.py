@@ -1,7 +1,9 @@
 """The bounded queue between the host and the store, and the one thread that empties it.
 
-`put` costs microseconds, never waits and never raises. The thread writes batches; when the store is away it writes them
-to the spool instead and tries again with growing pauses. What cannot be kept is dropped and counted.
+`put` costs microseconds, never waits and never raises. The thread takes batches off the queue and first of all redacts
+them: nothing unredacted goes to the store, the spool or an event. It is done here and not in `put` because a scan costs
+the host more than all of capture. When the store is away, batches go to the spool instead, and the thread tries again
+with growing pauses. What cannot be kept is dropped and counted.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ class Recorder:
         self,
         sink: Sink,
         *,
+        redact: Callable[[Bundle], Bundle],
         home: Path,
         process_id: str,
         settings: Settings,
@@ -61,6 +64,7 @@ class Recorder:
         idle: Callable[[], None],
     ) -> None:
         self._sink = sink
+        self._redact = redact
         self._idle = idle
         self._problem = problem
         self._settings = settings
@@ -201,7 +205,7 @@ class Recorder:
                     return
                 self._rest()
                 taken = self._take()
-            self._write([bundle for bundle, _ in taken])
+            self._write([self._redact(bundle) for bundle, _ in taken])
             self._settle(taken)
             self._housekeeping()
 
@@ -308,7 +312,11 @@ class Recorder:
         Raises:
             StoreError: The store is still away; the spool is kept.
         """
-        return self._spool.drain(self._drain_batch, self._settings.batch_runs)
+        return self._spool.drain(self._drain_redacted, self._settings.batch_runs)
+
+    def _drain_redacted(self, batch: list[Bundle]) -> None:
+        """Redact once more what an older release, or one that could not read the policy, may have spooled."""
+        self._drain_batch([self._redact(bundle) for bundle in batch])
 
     def _drain_batch(self, batch: list[Bundle]) -> None:
         try:
@@ -329,7 +337,7 @@ class Recorder:
         """Between two batches of a long drain, write what the host handed over meanwhile, lest the queue overflow."""
         with self._lock:
             taken = self._take()
-        self._write([bundle for bundle, _ in taken])
+        self._write([self._redact(bundle) for bundle, _ in taken])
         self._settle(taken)
 
 

@@ -18,6 +18,9 @@ url = ".burnish"
 # Isolation boundary that runs belong to unless they name another.
 # tenant = "default"
 
+# File of the signed checkpoints of the audit log; best where nobody who can write the store can.
+# audit_file = ""
+
 # Raise capture errors instead of reporting them as data; for development and tests.
 # strict = false
 
@@ -28,6 +31,10 @@ url = ".burnish"
 # Longest time in seconds that a finished run waits before it is written, and most runs written at once.
 # flush_seconds = 0.05
 # batch_runs = 256
+
+# File with the secret behind pseudonyms; by default redaction.key in the home. Give machines that share a PostgreSQL
+# store the same one.
+# redaction_key = ""
 
 # Longest text kept of one field, in characters; the rest is cut and its length noted.
 # clip_chars = 65_536

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from burnish.demo.trust_records import TrustStory
 from burnish.testing.world import Shares
 
 
@@ -22,6 +23,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Share of its successes that the drifting model loses."""
     price: float | None = None
     """Quality that one USD is worth; the loop's own default when not given."""
+    trust: bool = True
+    """Whether policies are tried in the end."""
 
     @property
     def rounds(self) -> int:
@@ -127,3 +130,4 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     """What was known at the end of each act."""
     explained: Sequence[Explained]
     """Ten decisions."""
+    trust: TrustStory | None

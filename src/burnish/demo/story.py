@@ -3,6 +3,7 @@
     learn   rounds over all tasks; the router sees the type of a task, never the task itself
     check   one more round in which a checker tells failures, and a failed run asks for a fallback
     drift   the model with most of the traffic silently gets worse, and nobody is told
+    trust   on an agent of its own, one policy earns promotion and a harmful one is rolled back (`trust.py`)
 
 Nothing here reads a clock or a random source of the machine: the same plan on the same world tells the same story.
 """
@@ -18,6 +19,8 @@ from typing import TypeAlias
 import burnish
 from burnish.demo.picks import picked
 from burnish.demo.records import Alarm, Attempt, Belief, Chain, Explained, Known, Plan, Step, Story
+from burnish.demo.trust import SPAN, Told, Trust
+from burnish.demo.trust_records import TrustStory
 from burnish.testing.clock import FakeClock
 from burnish.testing.world import Outcome, RecordedWorld, Task
 
@@ -33,8 +36,10 @@ Watch: TypeAlias = Callable[[Sequence[Step]], None]
 class Teller:
     """Plays a plan on a world; holds what the story remembers."""
 
-    def __init__(self, loop: burnish.Loop, clock: FakeClock, world: RecordedWorld, plan: Plan, watch: Watch) -> None:
-        self.loop, self.clock, self.world, self.plan, self.watch = loop, clock, world, plan, watch
+    def __init__(
+        self, loop: burnish.Loop, clock: FakeClock, world: RecordedWorld, plan: Plan, *, watch: Watch, told: Told
+    ) -> None:
+        self.loop, self.clock, self.world, self.plan, self.watch, self.told = loop, clock, world, plan, watch, told
         self.price = loop.route(world.types[0], agent=AGENT)[0].price_of_cost
         self.budget_usd = affordable(self.price)
         self.steps: list[Step] = []
@@ -43,10 +48,10 @@ class Teller:
         self.beliefs: dict[str, Belief] = {}
         self.pause = timedelta(days=DAYS).total_seconds() / (plan.rounds * len(world.tasks) + 1)
         loop.on(burnish.ExecutionRecorded, self._recorded)
-        loop.on(burnish.DriftAlarm, self.raised.append)
+        loop.on(burnish.DriftAlarm, self._raised)
 
     def tell(self) -> Story:
-        """Play all three acts."""
+        """Play all four acts."""
         plan = self.plan
         self._act("learn", self.world, plan.learn_rounds)
         drifting = self._busiest()
@@ -65,7 +70,16 @@ class Teller:
             drifting=drifting,
             beliefs=self.beliefs,
             explained=[self._explained(number, why) for number, why in picked(self.steps, alarms)],
+            trust=self._trust() if plan.trust else None,
         )
+
+    def _trust(self) -> TrustStory:
+        """Try policies on an agent of their own, drafted from what was known before the drift."""
+        belief = self.beliefs["check"] if "check" in self.beliefs else self.beliefs["learn"]
+        trust = Trust(
+            self.loop, self.clock, self.world, self.plan, price=self.price, budget_usd=self.budget_usd, told=self.told
+        )
+        return trust.tell(belief)
 
     def _explained(self, number: int, why: str) -> Explained:
         """Ask the loop why a run went as it did, as `burnish explain` does."""
@@ -159,8 +173,12 @@ class Teller:
         return outcome
 
     def _recorded(self, event: burnish.ExecutionRecorded) -> None:
-        if event.loss is not None:
+        if event.loss is not None and event.agent == AGENT:
             self.losses[event.run_id] = event.loss
+
+    def _raised(self, event: burnish.DriftAlarm) -> None:
+        if event.agent == AGENT:
+            self.raised.append(event)
 
     def _busiest(self) -> str:
         """Return the model that served most runs of the latest round."""
@@ -174,6 +192,7 @@ def tell(
     plan: Plan,
     *,
     watch: Watch = lambda _: None,
+    told: Told = lambda *_: None,
     until: datetime | None = None,
 ) -> tuple[Story, burnish.Loop]:
     """Play the story into the store of an empty folder; returns it with the loop, still open.
@@ -185,17 +204,18 @@ def tell(
         folder: Where the store is made.
         world: The recorded world.
         plan: What is played.
-        watch: Called after every flush.
-        until: When the last run happens, in the loop's own time; the last midnight (UTC) by default.
+        watch: Called after every flush of the first three acts.
+        told: Called after every flush of the last.
+        until: When the story ends at the latest, in the loop's own time; the last midnight (UTC) by default.
     """
     end = until or datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    clock = FakeClock(end - timedelta(days=DAYS))
+    clock = FakeClock(end - timedelta(days=DAYS, seconds=SPAN))
     loop = burnish.open(
         str(folder), models=world.models, clock=clock, seed=plan.seed, strict=True, flush_seconds=3600.0
     )
     if plan.price is not None:
         loop.configure("route.cost_weight", plan.price, agent=AGENT)
-    return Teller(loop, clock, world, plan, watch).tell(), loop
+    return Teller(loop, clock, world, plan, watch=watch, told=told).tell(), loop
 
 
 def affordable(price: float) -> float | None:

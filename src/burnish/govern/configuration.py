@@ -61,6 +61,8 @@ def put(
     stored = checked(key, value)
     if phase and not agent and key.startswith("route."):
         raise InvalidValue("phase", phase, "routing is configured per tenant and agent; phases weigh only the loss")
+    if (agent or phase) and key.startswith("redact."):
+        raise InvalidValue("agent", agent or phase, "redaction is configured per tenant")
     where = _where(key, tenant, agent, phase)
     connection.execute(delete(table).where(*where))
     connection.execute(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 import msgspec
 
 from burnish.errors import InvalidValue
+from burnish.govern.patterns import bounded
+
+REDACTED = ("secret", "card", "iban", "ssn", "email", "phone", "ip")
+"""What redaction can look for."""
+_CUSTOM_NAME = re.compile(r"[a-z][a-z0-9_-]{0,29}")
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -49,6 +55,42 @@ def _weights(key: str, value: object) -> object:
     return dict(value)
 
 
+def _switch(key: str, value: object) -> object:
+    if not isinstance(value, bool):
+        raise InvalidValue(key, value, "give true or false")
+    return value
+
+
+def _kinds(key: str, value: object) -> object:
+    if not isinstance(value, (list, tuple)) or not set(value) <= set(REDACTED) or len(set(value)) != len(value):
+        raise InvalidValue(key, value, f"give a list of kinds, each once, out of {', '.join(REDACTED)}")
+    return list(value)
+
+
+def _allowed(key: str, value: object) -> object:
+    good = isinstance(value, (list, tuple)) and all(isinstance(v, str) and 0 < len(v.strip()) <= 200 for v in value)
+    if not good or len(value) > 1_000:  # type: ignore[arg-type]  # a list by now
+        raise InvalidValue(key, value, 'give a list of values or domains, such as ["help@example.com", "example.org"]')
+    return list(value)  # type: ignore[call-overload]  # as above
+
+
+def _custom(key: str, value: object) -> object:
+    if not isinstance(value, (list, tuple)) or len(value) > 50:
+        raise InvalidValue(key, value, 'give at most 50 rules, such as [{"name": "order", "pattern": "ORD-[0-9]{8}"}]')
+    return [_custom_rule(f"{key}[{position}]", rule) for position, rule in enumerate(value)]
+
+
+def _custom_rule(key: str, rule: object) -> dict[str, str]:
+    if not isinstance(rule, Mapping) or set(rule) != {"name", "pattern"}:
+        raise InvalidValue(key, rule, 'give a name and a pattern, such as {"name": "order", "pattern": "ORD-[0-9]{8}"}')
+    name = rule["name"]
+    if not isinstance(name, str) or not _CUSTOM_NAME.fullmatch(name) or name in REDACTED:
+        raise InvalidValue(
+            f"{key}.name", name, "give a name of lower-case letters, digits, - and _, not a known kind's"
+        )
+    return {"name": name, "pattern": bounded(f"{key}.pattern", rule["pattern"])}
+
+
 KEYS: Mapping[str, Key] = {
     "score.weights": Key(
         None, "Weight of each loss term; those left out keep their default share.", _optional(_weights)
@@ -66,7 +108,7 @@ KEYS: Mapping[str, Key] = {
     "route.latency_weight": Key(0.0, "Quality that one second of latency is worth.", _number(0.0, 1e6)),
     "route.floor": Key(
         0.03,
-        "Share of decisions spread over all eligible models, so that learning never stops.",
+        "Share of decisions spread over all eligible models, most of it where it costs little; learning never stops.",
         _number(0.0, 1.0),
     ),
     "route.budget_usd_per_run": Key(
@@ -85,6 +127,12 @@ KEYS: Mapping[str, Key] = {
     ),
     "route.low_score": Key(0.5, "Quality below which a run counts as a low score of its model.", _number(0.0, 1.0)),
     "route.high_score": Key(0.8, "Quality from which a run counts as a high score of its model.", _number(0.0, 1.0)),
+    "redact.enabled": Key(True, "Whether personal data and secrets are replaced before anything is kept.", _switch),
+    "redact.kinds": Key(list(REDACTED), "What is replaced.", _kinds),
+    "redact.allow": Key([], "Values, and domains of e-mail addresses, that are left as they are.", _allowed),
+    "redact.custom": Key(
+        [], "Patterns of one's own to replace, bounded, for RE2: a list of name and pattern.", _custom
+    ),
 }
 
 

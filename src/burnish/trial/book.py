@@ -110,7 +110,12 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
         """Return the slot that a run belongs to: that of its task type, else the agent's."""
         if not self.slots:
             return None
-        return self.slots.get((tenant, agent, task_type)) or self.slots.get((tenant, agent, ""))
+        own = self.slots.get((tenant, agent, task_type))
+        general = self.slots.get((tenant, agent, ""))
+        if own is None or general is None or own.active is not None:
+            return own or general
+        # Nothing of its own is in charge: what is of the agent is, beside the type's own trials.
+        return msgspec.structs.replace(own, active=general.active, running=own.running or general.running)
 
     def assign(
         self, tenant: str, agent: str, task_type: str, *, run_id: str, keys: Mapping[str, object], micros: int

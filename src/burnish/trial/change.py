@@ -140,6 +140,7 @@ class SlotChange:
             policy=record,
             slot=self.slot,
             actor=actor,
+            in_charge=ledger.in_charge(connection, self.slot),
             restoring=restoring,
             ever_active=ledger.ever_active(connection, record.slot),
             replay=ledger.latest_replay(connection, record.digest),

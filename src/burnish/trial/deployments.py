@@ -265,7 +265,7 @@ def _deployment(
         task_type=slot.task_type,
         mode=mode,
         status="running",
-        control=control if mode == "holdback" else change.active,
+        control=control if mode == "holdback" else ledger.in_charge(session.connection, slot),
         candidates=candidates,
         plan=msgspec.to_builtins(plan),
         state=state,

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from burnish.capture.records import AssignmentRecord
+from burnish.capture.records import AssignmentRecord, RunRecord
 from burnish.errors import GateRefused, SigningKeyMissing
 from burnish.score.scoring import Scored
 from burnish.stats.assignment import SEPARATOR
@@ -95,27 +95,32 @@ def _results(
             waiting[run_id].append(deployment_id)
     found: dict[str, list[dict[str, object]]] = defaultdict(list)
     for item in scored:
-        for deployment_id in waiting.get(item.run.id, ()):
+        vetoed = item.loss is not None and item.loss.vetoed
+        for deployment_id in waiting.pop(item.run.id, ()):
             metric = metric_of(item.run.tenant, item.run.agent, item.run.task_type)
-            found[deployment_id].append(_result(deployment_id, item, metric, session.now))
+            found[deployment_id].append(_result(deployment_id, item.settled, metric, session.now, vetoed=vetoed))
+    # An assignment that came by way of the spool may arrive after its run.
+    for run in ledger.results_of(session.connection, sorted(waiting)):
+        for deployment_id in waiting[run.id]:
+            metric = metric_of(run.tenant, run.agent, run.task_type)
+            found[deployment_id].append(_result(deployment_id, run, metric, session.now, vetoed=False))
     return found
 
 
-def _result(deployment_id: str, item: Scored, metric: str, now: datetime) -> dict[str, object]:
-    loss = item.loss
+def _result(deployment_id: str, run: RunRecord, metric: str, now: datetime, *, vetoed: bool) -> dict[str, object]:
     facts = {
-        "cost": item.run.cost_usd,
-        "duration": item.run.duration_s,
-        "error": float(item.run.error_type is not None),
-        "vetoed": float(loss is not None and loss.vetoed),
+        "cost": run.cost_usd,
+        "duration": run.duration_s,
+        "error": float(run.error_type is not None),
+        "vetoed": float(vetoed),
         "metric": metric,
     }
     return {
         "of_deployment": deployment_id,
-        "of_run": item.run.id,
-        "new_loss": None if loss is None else loss.value,
+        "of_run": run.id,
+        "new_loss": run.loss,
         "new_facts": facts,
-        "new_scored_at": None if loss is None else now,
+        "new_scored_at": None if run.loss is None else now,
     }
 
 
@@ -128,11 +133,22 @@ def _advance(
     """Enter, note and read for one deployment; its slot is taken first, as everywhere."""
     with changing(session, seen.slot) as change:
         deployment = ledger.take_deployment(session.connection, seen.id)
-        deployment = _enter(session, deployment, arrived)
+        deployment = _enter(session, deployment, [record for record in arrived if _sound(record, deployment)])
         ledger.set_results(session.connection, results)
         if deployment.open and change.deployment == deployment.id:
             _read(change, deployment)
     return change.changed
+
+
+def _sound(record: AssignmentRecord, deployment: DeploymentRecord) -> bool:
+    """Tell whether an assignment is one that this deployment can have made; what is not would stop the count."""
+    chances = record.probabilities
+    arms = len(deployment.candidates) + 1
+    good = len(chances) == arms and all(0.0 <= p < 1.0 for p in chances) and sum(chances) <= 1.0 + 1e-9
+    if good and 0 <= record.arm < arms and chances[record.arm] > 0.0 and chances[0] > 0.0:
+        return True
+    log.warning("run %s was not entered into %s: arm %s of %s", record.run_id, deployment.id, record.arm, chances)
+    return False
 
 
 def _enter(session: Session, deployment: DeploymentRecord, arrived: Sequence[AssignmentRecord]) -> DeploymentRecord:

@@ -8,7 +8,8 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, Select, func, insert, select, update
 
-from burnish.capture.ledger import chunks, to_record
+from burnish.capture.ledger import chunks, runs_by_id, to_record
+from burnish.capture.records import RunRecord
 from burnish.errors import Ambiguous, NotFound, TransitionConflict
 from burnish.ids import IdSource
 from burnish.store.rows import inserter
@@ -66,6 +67,14 @@ def find_slot(connection: Connection, slot: Slot) -> SlotRecord | None:
     """Return a slot, or None when nothing was ever proposed for it."""
     row = connection.execute(_slot(slot)).mappings().one_or_none()
     return None if row is None else to_record(row, SlotRecord)
+
+
+def in_charge(connection: Connection, slot: SlotRecord) -> str | None:
+    """Return the policy that a slot's runs are under: its own, else that of all the agent's task types."""
+    if slot.active is not None or not slot.task_type:
+        return slot.active
+    general = find_slot(connection, (slot.tenant, slot.agent, ""))
+    return None if general is None else general.active
 
 
 def slots(connection: Connection, tenant: str | None = None) -> list[SlotRecord]:
@@ -294,6 +303,12 @@ def assigned_runs(connection: Connection, run_ids: Sequence[str]) -> dict[tuple[
         for row in connection.execute(select(*columns).where(assignments.c.run_id.in_(chunk))):
             found[row[0], row[1]] = bool(row[2])
     return found
+
+
+def results_of(connection: Connection, run_ids: Sequence[str]) -> list[RunRecord]:
+    """Return those of the runs that are in the ledger with a loss."""
+    found = runs_by_id(connection, run_ids)
+    return [run for run in found.values() if run.loss is not None]
 
 
 def set_results(connection: Connection, results: Sequence[Mapping[str, object]]) -> None:

@@ -34,6 +34,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     policy: PolicyRecord
     slot: SlotRecord
     actor: str
+    in_charge: str | None = None
+    """Digest of the policy that the slot's runs are under now."""
     restoring: bool = False
     """The change is the second half of a rollback."""
     ever_active: bool = False
@@ -142,6 +144,6 @@ def refusal(case: Case, to_status: str) -> str | None:
 
 
 def _against(control: str | None, case: Case, what: str) -> str | None:
-    if control == case.slot.active:
+    if control == case.in_charge:
         return None
-    return f"its {what} was against {control or 'no policy'}, and {case.slot.active or 'no policy'} is in charge now"
+    return f"its {what} was against {control or 'no policy'}, and {case.in_charge or 'no policy'} is in charge now"

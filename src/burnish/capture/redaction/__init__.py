@@ -1,0 +1,5 @@
+"""The one choke point: personal data and secrets are replaced in every bundle before it is queued.
+
+`scanner` finds, `pseudonyms` names, `redactor` walks a bundle. Nothing here is loaded by `import burnish`; rules are
+compiled by `burnish.open`.
+"""
