@@ -143,7 +143,7 @@ def reads_the_policy(first: str, second: str) -> None:
     shown = done("policy", "show", second)
     for said in ("signed by this machine", BETTER, "precision helps", "person:ann", "evidence"):
         assert said in shown
-    assert f"- be kind\n  + {BETTER}" in done("policy", "diff", first, second)
+    assert f'- "be kind"\n  + "{BETTER}"' in done("policy", "diff", first, second)
     assert "written to" in done("policy", "export", second, "v2.json")
     assert done("policy", "verify", "v2.json", "--status", "active").startswith("valid: signed by this machine")
     assert done("policy", "diff", second, "v2.json") == "no difference\n"
