@@ -60,18 +60,35 @@ class NoEligibleModel(BurnishError):
         )
 
 
+_LISTED = {
+    "policy": "burnish policy list",
+    "canary": "burnish canary list",
+    "deployment": "burnish canary list",
+    "shadow": "burnish shadow list",
+    "experiment": "burnish experiments list",
+    "golden": "burnish goldens list",
+    "key": "burnish keys list",
+    "error": "burnish errors list",
+}
+_PLURAL = {"policy": "policies", "canary": "canaries"}
+
+
 class NotFound(BurnishError, LookupError):
     """The store holds nothing under this id or name."""
 
     def __init__(self, kind: str, key: str, where: str) -> None:
-        super().__init__(f"no {kind} {key!r} in {where}: list what is there with `burnish {kind}s`")
+        super().__init__(
+            f"no {kind} {key!r} in {where}: list what is there with `{_LISTED.get(kind, f'burnish {kind}s')}`"
+        )
 
 
 class Ambiguous(NotFound):
     """Several things share the beginning of an id."""
 
     def __init__(self, kind: str, key: str, where: str) -> None:
-        LookupError.__init__(self, f"several {kind}s in {where} start with {key!r}: give more of the id")
+        LookupError.__init__(
+            self, f"several {_PLURAL.get(kind, f'{kind}s')} in {where} start with {key!r}: give more of the id"
+        )
 
 
 class AuditBroken(BurnishError):

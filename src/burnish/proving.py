@@ -326,7 +326,7 @@ class Proving:
                 record = self._taken(connection, reference)
                 canaries = ledger.deployments_of(connection, record, "canary")
                 if not canaries:
-                    raise NotFound("canary of policy", record.digest, self.store.url)
+                    raise NotFound("canary", record.digest, self.store.url)
                 found = canaries[-1]
             if found.mode != "canary":
                 raise InvalidValue("deployment", found.id, f"it is a {found.mode}: see loop.deployments()")

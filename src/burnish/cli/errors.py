@@ -51,8 +51,10 @@ def match(*, file: BinaryIO, about: str | None, limit: int, project: str | None,
 @click.argument("error")
 @click.argument("fix")
 @click.option("--file", "about", metavar="PATH", help="The file the error is about; its kind becomes a condition.")
-@click.option("--type", "fix_type", type=click.Choice(FIX_TYPES), default="replace", show_default=True)
-@click.option("--category", type=click.Choice(CATEGORIES), help="[default: by the words of the error]")
+@click.option(
+    "--type", "fix_type", type=click.Choice(FIX_TYPES), default="replace", show_default=True, help="What the fix does."
+)
+@click.option("--category", type=click.Choice(CATEGORIES), help="Kind of error. [default: by its words]")
 @click.option("--name", metavar="TEXT", help="What to call it.")
 @click.option("--explanation", metavar="TEXT", default="", help="Why it happens.")
 @of_project
