@@ -31,6 +31,8 @@ from benchmarks.routing_report import report
 
 RESULTS = Path(__file__).parent / "results"
 DEMO_PRICES = (0.05, 0.1, 0.2, 0.3)
+HELD_OUT = 2000
+"""First of the seeds that the rule of the floor was not chosen on."""
 
 
 def main(arguments: list[str]) -> int:
@@ -72,11 +74,21 @@ def measure(*, quick: bool) -> dict[str, Any]:
     return {
         "about": _about(quick=quick),
         "worlds": compared,
+        "held_out": {
+            world.name: _held_out(world, 2 if quick else many)
+            for world, many in zip((worlds[0], worlds[1], worlds[3]), (40, 120, 80), strict=True)
+        },
         "chains": [chains(data.openhands_demo(price), seeds) for price in DEMO_PRICES],
         "budgets": {world.name: budgets(world, 2 if quick else 20) for world in paced[: 1 if quick else 3]},
         "silent_regression": silent_regression(seeds) | {"seeds": seeds},
         "latency": latencies(300 if quick else 20_000),
     }
+
+
+def _held_out(world: data.World, seeds: int) -> dict[str, Any]:
+    """Return Burnish beside flat cells on seeds of their own."""
+    routers = {name: ROUTERS[name] for name in ("Burnish", "Beta cells (TS)")}
+    return {"first_seed": HELD_OUT, "seeds": seeds, "routers": compare(world, routers, seeds, HELD_OUT)}
 
 
 def _about(*, quick: bool) -> dict[str, Any]:

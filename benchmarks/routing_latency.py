@@ -22,7 +22,7 @@ def latencies(repeats: int) -> dict[str, dict[str, float]]:
     total = n * rng.random((ARMS, TYPES))
     counts = CellCounts(n, total, total * 0.9)
     belief = posterior(counts)
-    drawn = draw_belief(belief.mean[0], belief.factor[0])
+    drawn = draw_belief(belief.mean[0], belief.factor[0], noise_variance=belief.noise_variance)
     penalty, eligible = rng.random(ARMS) * 0.1, np.ones(ARMS, dtype=np.bool_)
     vector = propensities(drawn, penalty=penalty, eligible=eligible)
     reference = NoveltyReference()
@@ -32,7 +32,9 @@ def latencies(repeats: int) -> dict[str, dict[str, float]]:
     state = DriftState()
     steps: dict[str, Callable[[], object]] = {
         "posterior of all types (after a batch)": lambda: posterior(counts),
-        "draws of one type (once a posterior)": lambda: draw_belief(belief.mean[0], belief.factor[0]),
+        "draws of one type (once a posterior)": lambda: draw_belief(
+            belief.mean[0], belief.factor[0], noise_variance=belief.noise_variance
+        ),
         "propensity vector (each decision)": lambda: propensities(drawn, penalty=penalty, eligible=eligible),
         "pick (each decision)": lambda: pick(vector, 0.4),
         "novelty, three categories": lambda: reference.novelty(features[0]),

@@ -59,7 +59,9 @@ class Burnish:
         """Return the propensity vector of the next choice."""
         if task_type not in self._drawn:
             self._drawn[task_type] = draw_belief(
-                self.belief.mean[task_type], self.belief.factor[task_type], observed=self.counts.n[:, task_type]
+                self.belief.mean[task_type],
+                self.belief.factor[task_type],
+                noise_variance=self.belief.noise_variance,
             )
         penalty = self.price * self.expected_cost[task_type]
         return propensities(self._drawn[task_type], penalty=penalty, floor=self.floor)

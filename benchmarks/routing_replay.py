@@ -72,7 +72,7 @@ def references(world: World) -> dict[str, Figures]:
     }
 
 
-def compare(world: World, routers: dict[str, Maker], seeds: int) -> dict[str, Figures]:
+def compare(world: World, routers: dict[str, Maker], seeds: int, first: int = 0) -> dict[str, Figures]:
     """Return the figures of every router, mean and standard error over seeds, and those of the references.
 
     Regrets are sums over the pass: `regret_type` to the type oracle, `regret_task` to the task oracle.
@@ -81,7 +81,7 @@ def compare(world: World, routers: dict[str, Maker], seeds: int) -> dict[str, Fi
     runs = len(world.quality)
     results = {name: _with_regret(figures, known, runs) for name, figures in known.items()}
     for name, make in routers.items():
-        outcomes = [_fresh(world.shuffled(seed), make, seed) for seed in range(seeds)]
+        outcomes = [_fresh(world.shuffled(seed), make, seed) for seed in range(first, first + seeds)]
         mean = {key: float(np.mean([o[0][key] for o in outcomes])) for key in ("quality", "cost", "utility")}
         results[name] = _with_regret(mean, known, runs)
         utility = np.array([o[0]["utility"] for o in outcomes])

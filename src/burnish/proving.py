@@ -323,9 +323,10 @@ class Proving:
             if isinstance(reference, str) and not reference.startswith("sha256:"):
                 found = ledger.find_deployment(connection, reference, tenant=self.settings.tenant, where=self.store.url)
             else:
-                canaries = ledger.deployments_of(connection, self._taken(connection, reference), "canary")
+                record = self._taken(connection, reference)
+                canaries = ledger.deployments_of(connection, record, "canary")
                 if not canaries:
-                    raise NotFound("deployment", str(reference)[:80], self.store.url)
+                    raise NotFound("canary of policy", record.digest, self.store.url)
                 found = canaries[-1]
             if found.mode != "canary":
                 raise InvalidValue("deployment", found.id, f"it is a {found.mode}: see loop.deployments()")
@@ -417,7 +418,7 @@ class Proving:
 
     def _sign_log(self) -> None:
         """Sign the audit log as it stands, and keep the checkpoint in a file outside the store."""
-        signer = self.keys.signer()
+        signer = self.keys.signer() if self._turn.ready else None
         if signer is None:
             return
         try:

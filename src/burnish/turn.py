@@ -70,7 +70,8 @@ class Turn:
         self.terms: dict[str, Term] = dict(TERMS)
         self.minute: Callable[[], None] = _nothing
         """What else is due once a minute."""
-        self._ready = False
+        self.ready = False
+        """Whether the store's tables were checked; a loop that only reads never does."""
         self.forked()
 
     def forked(self) -> None:
@@ -86,14 +87,14 @@ class Turn:
         Raises:
             StoreError: The store cannot be used; see `burnish.errors`.
         """
-        if self._ready:
+        if self.ready:
             return
         with self._store.read() as connection:
             found = version.current_version(connection)
         if found is None:
             self._create()
         self._store.require_schema()
-        self._ready = True
+        self.ready = True
         self.refresh()
 
     def _create(self) -> None:

@@ -19,6 +19,7 @@ from burnish.capture.records import Bundle
 from burnish.capture.spool import Spool
 from burnish.cli import main
 from burnish.settings import Settings, load
+from burnish.store.version import HEAD
 
 KILLED = """
 import os, signal
@@ -132,8 +133,8 @@ def test_feedback_changes_the_loss_of_a_run(store_url: str) -> None:
 
 
 def test_db_moves_and_verifies_the_schema(store_url: str) -> None:
-    assert "schema 0001 (was none)" in done("db", "upgrade", "--store", store_url)
-    assert "schema 0001\n" in done("db", "upgrade", "--store", store_url)
+    assert f"schema {HEAD} (was none)" in done("db", "upgrade", "--store", store_url)
+    assert f"schema {HEAD}\n" in done("db", "upgrade", "--store", store_url)
     assert done("db", "verify", "--store", store_url).endswith(" tables verified. 0 issues found.\n")
     with burnish.open(store_url) as loop, loop.store.write() as connection:
         connection.execute(text("DROP INDEX ix_runs_parent_id"))
@@ -142,7 +143,7 @@ def test_db_moves_and_verifies_the_schema(store_url: str) -> None:
     assert damaged.stdout.startswith("missing index runs.ix_runs_parent_id\n  declared: ")
     assert "\n  remedy: put it back" in damaged.stdout
     assert damaged.stdout.endswith(" tables verified. 1 issue found.\n")
-    assert "schema none (was 0001)" in done("db", "downgrade", "base", "--yes", "--store", store_url)
+    assert f"schema none (was {HEAD})" in done("db", "downgrade", "base", "--yes", "--store", store_url)
     assert "run `burnish db upgrade`" in refused("runs", "--store", store_url)
     assert "7777" in refused("db", "upgrade", "7777", "--store", store_url)
 

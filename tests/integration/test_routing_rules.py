@@ -107,7 +107,7 @@ def test_every_eligible_model_keeps_its_share_of_the_floor(open_loop: OpenLoop) 
     rng = random.Random(2)
     for _ in range(60):
         decision = run_one(loop, rng, {"good": 1.0, "bad": 0.0}, {"good": 0.1, "bad": 0.1})
-    assert 0.004 < decision.propensities["bad"] < 0.01  # hopeless by now: a twentieth of an even share is left
+    assert 0.004 < decision.propensities["bad"] < 0.01  # far worse by now: a twentieth of an even share is left
     assert decision.propensities["good"] >= 0.9
 
 

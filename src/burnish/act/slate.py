@@ -91,7 +91,7 @@ def slate(
         belief, routing, task_type, models, mean, covariance, penalty, eligible, safest=safest, given=given
     )
     if chosen is None:
-        drawn = draw_belief(mean, np.linalg.cholesky(covariance), observed=belief.observed[t, arms])
+        drawn = draw_belief(mean, np.linalg.cholesky(covariance), noise_variance=belief.quality.noise_variance)
         weights = propensities(drawn, penalty=penalty, eligible=eligible, floor=terms.floor)
     else:
         floor = 0.0 if rule == "configured" and routing[task_type].mode == "pinned" else terms.floor

@@ -27,6 +27,15 @@ COMMANDS: Mapping[str, str] = {
     "status": "Account for every run captured from this machine.",
     "doctor": "Check the installation and the store, with remedies.",
     "db": "Create, move, verify and fill the store.",
+    "policy": "Propose, check, promote and roll back policies.",
+    "replay": "Prove a policy on recorded outcomes, before it touches a user.",
+    "shadow": "Run a candidate beside the policy in charge, on no traffic of its own.",
+    "canary": "Give a candidate a growing share of the traffic, and see what it shows.",
+    "experiments": "Show the experiments that made policies.",
+    "goldens": "Show or freeze golden datasets.",
+    "keys": "Show, make, trust and revoke the keys that sign policies.",
+    "audit": "Show, verify, sign and export the log of every governed change.",
+    "errors": "Match errors to fixes, teach new ones, and tell what worked.",
 }
 """Name → the first sentence of its help. Each is `burnish.cli.NAME`, which exports `command`."""
 
@@ -58,10 +67,17 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BurnishError as error:
-            click.echo(f"error: {' '.join(str(error).split())}", err=True)
+            click.echo(f"error: {_one_line(error)}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
             ctx.exit(EXIT_INTERRUPTED)
+
+
+def _one_line(error: BurnishError) -> str:
+    """Return what an error says; it may quote text of users and models, which must not steer the terminal."""
+    from burnish.cli import shown
+
+    return " ".join(shown.safe(str(error)).split())
 
 
 @click.group("burnish", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

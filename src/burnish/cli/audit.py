@@ -14,15 +14,19 @@ import msgspec
 from sqlalchemy import Connection
 
 from burnish.cli import shown
-from burnish.cli.options import Where, as_json, located, require_store
-from burnish.errors import InvalidValue
+from burnish.cli.keys import default_folder
+from burnish.cli.options import Where, as_json, located, require_store, writing
+from burnish.clock import SystemClock
+from burnish.errors import InvalidValue, SigningKeyMissing
 from burnish.govern import audit
 from burnish.govern.audit_report import AuditReport, inspect, verify as verify_store
 from burnish.govern.audit_source import exported, line_of, stored
-from burnish.govern.checkpoint import read_checkpoints
+from burnish.govern.checkpoint import read_checkpoints, write_checkpoint
 from burnish.govern.entry import Damaged, Entry
+from burnish.govern.key_folder import load_ring
 from burnish.govern.note import NoteVerifier
 from burnish.govern.public_keys import PublicKeys
+from burnish.ids import UuidV7Source
 from burnish.store.opening import open_store
 from burnish.store.store import Store
 
@@ -49,13 +53,25 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @click.group()
 def command() -> None:
-    """Show, verify and export the log of every governed change."""
+    """Show, verify, sign and export the log of every governed change."""
 
 
 @command.command("verify")
 @click.option("--file", type=FILE, metavar="FILE", help="Verify an export instead of a store.")
-@click.option("--checkpoints", type=FILE, metavar="FILE", help="Signed checkpoints, kept outside the store.")
-@click.option("--key", "keys", type=FILE, multiple=True, metavar="FILE", help="A public key to trust; may be repeated.")
+@click.option(
+    "--checkpoints",
+    type=FILE,
+    metavar="FILE",
+    help="Signed checkpoints, kept outside the store. [default: audit_file, else audit.checkpoints beside the store]",
+)
+@click.option(
+    "--key",
+    "keys",
+    type=FILE,
+    multiple=True,
+    metavar="FILE",
+    help="A public key to trust; may be repeated. [default: the key ring]",
+)
 @as_json
 @located
 @click.pass_context
@@ -72,13 +88,13 @@ def verify(
 
     Without checkpoints from outside the store, it cannot be told whether the end of the log was cut off.
     """
-    verifier = _verifier(keys)
+    verifier = _verifier(keys, where)
     if file is not None:
         signed = None if checkpoints is None else read_checkpoints(checkpoints)
         report = inspect(exported(file), signed, verifier, now=datetime.now(UTC))
     else:
         with _store(where) as store:
-            report = _verified(store, checkpoints, verifier)
+            report = _verified(store, checkpoints or _own_checkpoints(where), verifier)
     if as_json:
         shown.print_json(report)
     else:
@@ -104,6 +120,22 @@ def show(*, subject: str | None, event: str | None, after: int, limit: int, as_j
         return
     columns = ("seq>", "at (UTC)!", "event", "actor", "subject", "payload*")
     shown.table(columns, [_row(entry) for entry in found], empty="no events yet")
+
+
+@command.command("checkpoint")
+@located
+def checkpoint(*, where: Where) -> None:
+    """Sign the log as it is now, into the file of checkpoints; a running loop does so every minute and at its end."""
+    clock = SystemClock()
+    with writing(where) as loop:
+        signer, file = loop.keys.signer(), loop.checkpoints
+        if signer is None:
+            raise SigningKeyMissing("a checkpoint")
+        made = write_checkpoint(loop.store, signer, file, ids=UuidV7Source(clock), now=clock.now())
+    if made is None:
+        shown.line("nothing to sign: the log has not grown since the last checkpoint")
+    else:
+        shown.line(f"{shown.counted(made.size, 'event')} signed by {signer.name}, in {file}")
 
 
 @command.command("export")
@@ -182,8 +214,15 @@ def _verified(store: Store, checkpoints: Path | None, verifier: NoteVerifier) ->
     return report
 
 
-def _verifier(keys: tuple[Path, ...]) -> NoteVerifier:
-    return PublicKeys.from_files(keys)
+def _verifier(keys: tuple[Path, ...], where: Where) -> NoteVerifier:
+    return PublicKeys.from_files(keys) if keys else load_ring(default_folder(where))
+
+
+def _own_checkpoints(where: Where) -> Path | None:
+    """Return the file that the loop signs the log in, if there is one."""
+    named = where.settings().audit_file
+    file = Path(named) if named else default_folder(where).parent / "audit.checkpoints"
+    return file if file.is_file() else None
 
 
 def _print(report: AuditReport) -> None:

@@ -1,4 +1,4 @@
-"""`burnish policy`: policies as files, checked and compared without a store."""
+"""`burnish policy`: policies as files, checked and compared without a store; those of a store in `policy_store`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import msgspec
 
 from burnish.cli import shown
 from burnish.cli.keys import text_of, with_keys
+from burnish.cli.options import Where, as_json, located
+from burnish.cli.policy_given import bytes_of, given
+from burnish.cli.policy_store import STORED
 from burnish.clock import SystemClock
-from burnish.errors import InvalidValue, SignatureInvalid
+from burnish.errors import SignatureInvalid
 from burnish.govern.key_folder import load_ring
 from burnish.govern.keyring import KeyRing, trusting
 from burnish.propose.difference import diff, rendered
-from burnish.propose.policy import Policy, read
 from burnish.propose.portable import open_bundle
 from burnish.propose.statement import Statement, Transition, verify_transition
 
-LONGEST_FILE = 32_000_000
 policy_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -37,7 +38,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 @click.group()
 def command() -> None:
-    """Check and compare policies."""
+    """Propose, check, promote and roll back policies."""
 
 
 @command.command("verify")
@@ -75,15 +76,17 @@ def verify(*, file: Path, key: str | None, status: str | None, as_json: bool, fo
 
 
 @command.command("diff")
-@click.argument("old", type=policy_file)
-@click.argument("new", type=policy_file)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def diff_(*, old: Path, new: Path, as_json: bool) -> None:
+@click.argument("old")
+@click.argument("new")
+@as_json
+@located
+def diff_(*, old: str, new: str, as_json: bool, where: Where) -> None:
     """Show what differs between two policies.
 
-    Each file is an exported policy or the JSON of one. Signatures are not checked.
+    Each is the digest of a policy in the store, or a file: an exported policy or the JSON of one. Signatures are not
+    checked.
     """
-    changes = diff(_policy(old), _policy(new))
+    changes = diff(given(old, where), given(new, where))
     if as_json:
         shown.print_json(changes)
         return
@@ -91,27 +94,13 @@ def diff_(*, old: Path, new: Path, as_json: bool) -> None:
         shown.line(text)
 
 
+for stored in STORED:
+    command.add_command(stored)
+
+
 def _verified(file: Path, ring: KeyRing, status: str | None) -> Statement:
-    content, envelope = open_bundle(_bytes(file))
+    content, envelope = open_bundle(bytes_of(file))
     return verify_transition(envelope, content, ring, to_status=status, now=SystemClock().now())
-
-
-def _policy(file: Path) -> Policy:
-    """Return the policy in a file, whether it was exported or written by hand."""
-    raw = _bytes(file)
-    try:
-        content, _ = open_bundle(raw)
-    except SignatureInvalid:
-        return read(raw)
-    return read(content)
-
-
-def _bytes(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        found = opened.read(LONGEST_FILE + 1)
-    if len(found) > LONGEST_FILE:
-        raise InvalidValue("file", str(file), f"a policy file has at most {LONGEST_FILE:,} bytes")
-    return found
 
 
 def _facts(found: Statement) -> list[tuple[str, str]]:

@@ -8,12 +8,12 @@ import click
 
 from burnish.cli import shown
 from burnish.cli.options import Where, as_json, located, reading, writing
+from burnish.cli.policy_given import given
 from burnish.clock import SystemClock
 from burnish.curate import goldens
 from burnish.curate.goldens import GoldenDataset
-from burnish.errors import InvalidValue
 from burnish.ids import UuidV7Source
-from burnish.propose.policy import Policy, read
+from burnish.propose.policy import Policy
 from burnish.testing.replaying import RecordedRunner, items_of, require_known
 from burnish.testing.world import RecordedWorld
 from burnish.trial import replay_ledger
@@ -25,7 +25,7 @@ SHOWN_REGRESSIONS = 10
 
 
 @click.command()
-@click.argument("policy", type=click.Path(path_type=Path))
+@click.argument("policy")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -35,8 +35,7 @@ SHOWN_REGRESSIONS = 10
 )
 @click.option(
     "--against",
-    type=click.Path(path_type=Path),
-    metavar="POLICY.json",
+    metavar="POLICY",
     help="What it would replace. [default: any model at random]",
 )
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, metavar="N", help="Random seeds.")
@@ -64,9 +63,9 @@ SHOWN_REGRESSIONS = 10
 @located
 def command(
     *,
-    policy: Path,
+    policy: str,
     data: Path,
-    against: Path | None,
+    against: str | None,
     seeds: int,
     workers: int,
     margin: float,
@@ -77,10 +76,14 @@ def command(
     as_json: bool,
     where: Where,
 ) -> None:
-    """Replay POLICY, a JSON file, on recorded outcomes. Exits with 1 when it fails, 3 when nothing is certain."""
+    """Replay POLICY on recorded outcomes. Exits with 1 when it fails, 3 when nothing is certain.
+
+    POLICY is the digest of one in the store, or a file: an exported policy or the JSON of one. Recorded against the
+    policy in charge, a replay that passes opens the way to a shadow.
+    """
     world = RecordedWorld.load(data)
-    candidate = _policy(policy, world)
-    baseline = None if against is None else _policy(against, world)
+    candidate = _policy(policy, world, where)
+    baseline = None if against is None else _policy(against, world, where)
     held = None if golden is None else _goldens(golden, where)
     report = replay(
         candidate,
@@ -103,11 +106,8 @@ def command(
     click.get_current_context().exit({"pass": 0, "fail": 1, "inconclusive": 3}[report.verdict])
 
 
-def _policy(path: Path, world: RecordedWorld) -> Policy:
-    try:
-        found = read(path.read_bytes())
-    except OSError as error:
-        raise InvalidValue("policy", str(path), f"{error.strerror}; give a file with a policy as JSON") from error
+def _policy(text: str, world: RecordedWorld, where: Where) -> Policy:
+    found = given(text, where)
     require_known(found, world)
     return found
 

@@ -18,6 +18,9 @@ url = ".burnish"
 # Isolation boundary that runs belong to unless they name another.
 # tenant = "default"
 
+# File of the signed checkpoints of the audit log; best where nobody who can write the store can.
+# audit_file = ""
+
 # Raise capture errors instead of reporting them as data; for development and tests.
 # strict = false
 

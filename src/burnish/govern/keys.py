@@ -108,7 +108,7 @@ KEYS: Mapping[str, Key] = {
     "route.latency_weight": Key(0.0, "Quality that one second of latency is worth.", _number(0.0, 1e6)),
     "route.floor": Key(
         0.03,
-        "Share of decisions spread over all eligible models, so that learning never stops.",
+        "Share of decisions spread over all eligible models, most of it where it costs little; learning never stops.",
         _number(0.0, 1.0),
     ),
     "route.budget_usd_per_run": Key(

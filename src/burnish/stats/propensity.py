@@ -7,6 +7,7 @@ probability that was used and not an estimate of it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
@@ -28,22 +29,19 @@ TEMPERATURE = 0.5
 FLOOR = 0.03
 """Probability spread over the eligible arms, which keeps every arm measurable and undoes a lock-in."""
 
-HOPELESS_SDS = 1.645
-"""An arm is hopeless when its utility is this many sds of the difference below the best: P(better) < 5 %."""
+HALVING_GAP = 0.1
+"""Shortfall in utility that halves an arm's weight in the floor, in units of the noise sd of one run."""
 
-SURELY_HOPELESS_SDS = 4.0
-"""The same for an arm that was hardly tried on the type."""
+OPTIMISM_SDS = 1.0
+"""Sds of the difference that an arm's shortfall is taken to be smaller than it looks.
 
-SETTLED_RUNS = 20.0
-SETTLED_SHARE = 0.02
-"""An arm counts as tried on a type once it has had a fiftieth of the type's runs, or twenty.
-
-Without this an arm that was unlucky in its first few runs is believed hopeless, hardly tried again, and so never
-cleared: over 16 passes of a public matrix a model that solves 76 % stood at 45 % after 10 of 8,000 runs.
+An arm with few runs so keeps its weight, and because the weight falls only like 1 / shortfall, one that was unlucky in
+them is tried again until it is cleared: of 60 streams each, a model that solves 90 % beside one of 70 % was the
+preferred one within 3,300 runs in nine of ten after failing its first 4, and no stream took 16,000.
 """
 
 TRICKLE = 0.05
-"""Weight of a hopeless arm in the floor, beside 1 for any other."""
+"""Least weight of an eligible arm in the floor, beside 1 for the best: off-policy estimates divide by what it keeps."""
 
 
 @cache
@@ -69,22 +67,22 @@ class DrawnBelief:
 
     Attributes:
         mean: Expected quality, shape [K], float32.
-        variance: Variance of each arm's quality, shape [K], float32.
-        settled: Arms that were observed often enough to be called hopeless, shape [K].
         noise: Tempered deviations from the mean, shape [K, draws], float32.
+        benefit: Shortfall that an arm's uncertainty excuses, by arm and by arm it is compared with, shape [K, K].
+        halving: Shortfall beyond it that halves an arm's weight in the floor.
     """
 
     mean: Draws
-    variance: Draws
-    settled: Mask
     noise: Draws
+    benefit: Array
+    halving: float
 
 
 def draw_belief(
     mean: Array,
     factor: Array,
     *,
-    observed: Array | None = None,
+    noise_variance: float,
     temperature: float = TEMPERATURE,
     draws: int = DRAWS,
 ) -> DrawnBelief:
@@ -93,16 +91,20 @@ def draw_belief(
     Args:
         mean: Expected quality, shape [K].
         factor: Lower Cholesky factor of the covariance, shape [K, K].
-        observed: Runs that each arm had on this type, shape [K]; enough of them when absent.
+        noise_variance: Variance of one run's quality around its expectation; above 0. It sets the scale of the floor.
         temperature: Scale of the posterior sd in the draws; above 0.
         draws: Number of joint draws.
     """
     noise = temperature * (factor @ fixed_normals(len(mean), draws))
-    variance = (factor**2).sum(axis=1)
-    settled = np.ones(len(mean), dtype=np.bool_)
-    if observed is not None:
-        settled = observed >= min(SETTLED_RUNS, SETTLED_SHARE * float(observed.sum()))
-    return DrawnBelief(mean.astype(np.float32), variance.astype(np.float32), settled, noise.astype(np.float32))
+    covariance = factor @ factor.T
+    variance = np.diagonal(covariance)
+    difference = np.maximum(variance[:, None] + variance - 2.0 * covariance, 0.0)
+    return DrawnBelief(
+        mean=mean.astype(np.float32),
+        noise=noise.astype(np.float32),
+        benefit=OPTIMISM_SDS * np.sqrt(difference),
+        halving=HALVING_GAP * math.sqrt(noise_variance),
+    )
 
 
 def propensities(
@@ -114,7 +116,7 @@ def propensities(
 ) -> Array:
     """Return the probability of choosing each arm, shape [K], summing to one.
 
-    An eligible arm keeps a probability above 0 when the floor is; a hopeless one a twentieth of a floor share.
+    An eligible arm keeps at least a twentieth of an even share of the floor.
 
     Args:
         belief: The type's drawn belief.
@@ -138,11 +140,13 @@ def propensities(
 
 
 def _floor_weight(utility: Draws, belief: DrawnBelief) -> Array:
-    """Return each arm's weight in the floor, shape [K]: 0 not eligible (−∞), TRICKLE hopeless, else 1."""
+    """Return each arm's weight in the floor, shape [K]: TRICKLE to 1, and 0 if not eligible (−∞).
+
+    Inverse gap weighting (Foster and Rakhlin 2020, "Beyond UCB", SquareCB): exploration goes where it costs little.
+    """
     best = int(utility.argmax())
-    sds = np.where(belief.settled, HOPELESS_SDS, SURELY_HOPELESS_SDS)
-    reach = sds * np.sqrt(belief.variance + belief.variance[best])
-    weight = np.where(utility + reach < utility[best], TRICKLE, 1.0)
+    shortfall = np.maximum(utility[best] - utility - belief.benefit[best], 0.0)
+    weight: Array = np.maximum(1.0 / (1.0 + shortfall / belief.halving), TRICKLE)
     weight[utility == -np.inf] = 0.0
     return weight
 

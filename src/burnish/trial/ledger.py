@@ -134,7 +134,7 @@ def find_policy(connection: Connection, reference: str, *, tenant: str, where: s
     query = select(policies).where(
         policies.c.digest >= prefix, policies.c.digest <= prefix + "g", policies.c.tenant == tenant
     )
-    rows = connection.execute(query.limit(2)).mappings().all()
+    rows = connection.execute(query.limit(2)).mappings().all() if prefix != "sha256:" else []
     if len(rows) != 1:
         raise (Ambiguous if rows else NotFound)("policy", reference, where)
     return to_record(rows[0], PolicyRecord)
@@ -259,7 +259,7 @@ def find_deployment(connection: Connection, reference: str, *, tenant: str, wher
             raise NotFound("deployment", reference, where)
         return of_policy[-1]
     query = query.where(deployments.c.id >= reference, deployments.c.id <= reference + "g").limit(2)
-    rows = connection.execute(query).mappings().all()
+    rows = connection.execute(query).mappings().all() if reference else []
     if len(rows) != 1:
         raise (Ambiguous if rows else NotFound)("deployment", reference, where)
     return to_record(rows[0], DeploymentRecord)

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from burnish.stats.cells import CellCounts, posterior
 from burnish.stats.propensity import DRAWS, DrawnBelief, draw_belief, fixed_normals, pick, propensities
 
 SEEDS = st.integers(0, 2**32 - 1)
+NOISE = 0.04
 
 
 def belief_of(seed: int, arms: int = 5) -> tuple[DrawnBelief, np.random.Generator]:
     rng = np.random.default_rng(seed)
     factor = np.tril(rng.normal(0, 0.1, (arms, arms))) + np.eye(arms) * 0.05
-    return draw_belief(rng.random(arms), factor), rng
+    return draw_belief(rng.random(arms), factor, noise_variance=NOISE), rng
 
 
 @given(SEEDS, st.floats(0.001, 0.5))
@@ -48,25 +50,37 @@ def test_the_same_belief_gives_the_same_vector() -> None:
 
 @pytest.mark.parametrize("gap", [0.0, 0.03, 0.1, 0.2])
 def test_two_arms_are_shared_by_the_probability_of_being_better(gap: float) -> None:
-    belief = draw_belief(np.array([0.5 + gap, 0.5]), np.eye(2) * 0.1, temperature=1.0)
+    belief = draw_belief(np.array([0.5 + gap, 0.5]), np.eye(2) * 0.1, noise_variance=NOISE, temperature=1.0)
     exact = NormalDist().cdf(gap / (0.1 * 2**0.5))
     assert propensities(belief, floor=0.0)[0] == pytest.approx(exact, abs=0.04)
 
 
 def test_a_cooler_draw_is_surer() -> None:
     mean, factor = np.array([0.6, 0.5, 0.5]), np.eye(3) * 0.1
-    cool, warm = (propensities(draw_belief(mean, factor, temperature=t))[0] for t in (0.25, 1.0))
+    cool, warm = (propensities(draw_belief(mean, factor, noise_variance=NOISE, temperature=t))[0] for t in (0.25, 1.0))
     assert cool > warm
 
 
-def test_a_hopeless_arm_keeps_a_twentieth_of_a_floor_share() -> None:
-    belief = draw_belief(np.array([0.9, 0.9, 0.1]), np.eye(3) * 0.02)
-    vector = propensities(belief, floor=0.21)
-    assert vector[2] == pytest.approx(0.21 * 0.05 / 2.05)
+@pytest.mark.parametrize(("gap", "share"), [(0.02, 1 / 2), (0.06, 1 / 4), (0.1, 1 / 6), (0.8, 1 / 20)])
+def test_an_arm_that_surely_falls_short_gets_less_of_the_floor(gap: float, share: float) -> None:
+    belief = draw_belief(np.array([0.9, 0.9, 0.9 - gap]), np.eye(3) * 1e-6, noise_variance=NOISE)
+    assert propensities(belief, floor=0.21)[2] == pytest.approx(0.21 * share / (2 + share), rel=1e-3)
+
+
+@given(SEEDS, st.integers(0, 4), st.floats(0.01, 1.0))
+@settings(max_examples=60, deadline=None)
+def test_the_floor_goes_where_it_costs_little(seed: int, arm: int, more: float) -> None:
+    belief, rng = belief_of(seed)
+    penalty = rng.random(5)
+    cheap = propensities(belief, penalty=penalty, floor=1.0)
+    ranked = np.argsort(penalty - belief.mean)
+    assert cheap[ranked[0]] == cheap.max()
+    penalty[arm] += more
+    assert propensities(belief, penalty=penalty, floor=1.0)[arm] <= cheap[arm] + 1e-12
 
 
 def test_arms_without_a_difference_split_evenly() -> None:
-    belief = draw_belief(np.array([0.5, 0.5]), np.zeros((2, 2)))
+    belief = draw_belief(np.array([0.5, 0.5]), np.zeros((2, 2)), noise_variance=NOISE)
     np.testing.assert_allclose(propensities(belief), [0.5, 0.5])
 
 
@@ -99,10 +113,40 @@ def test_each_row_of_normals_has_an_exact_marginal() -> None:
     assert np.abs(np.corrcoef(normals) - np.eye(6)).max() < 0.2
 
 
-def test_an_arm_that_was_hardly_tried_is_not_called_hopeless_yet() -> None:
-    mean, factor = np.array([0.9, 0.9, 0.5]), np.eye(3) * 0.08
-    few, many = (
-        propensities(draw_belief(mean, factor, observed=np.array([500.0, 500.0, n])), floor=0.3)[2] for n in (5.0, 50.0)
+def test_an_untried_arm_is_not_starved() -> None:
+    """Two arms are known to the point and a third, expected worse, is not: its share of the floor is an even one."""
+    mean = np.array([0.9, 0.9, 0.8])
+    untried, known = (
+        propensities(draw_belief(mean, np.diag([0.01, 0.01, sd]), noise_variance=NOISE), floor=1.0)[2]
+        for sd in (0.12, 0.01)
     )
-    assert few == pytest.approx(0.1)
-    assert many == pytest.approx(0.3 * 0.05 / 2.05)
+    assert untried == pytest.approx(1 / 3)
+    assert known < untried / 3
+
+
+def test_what_arms_have_in_common_does_not_make_them_uncertain() -> None:
+    apart = np.eye(3) * 0.02
+    shared = np.asarray(np.linalg.cholesky(apart @ apart.T + 0.3), dtype=np.float64)  # a type whose level nobody knows
+    mean = np.array([0.9, 0.9, 0.6])
+    alone, together = (propensities(draw_belief(mean, f, noise_variance=NOISE), floor=1.0) for f in (apart, shared))
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("tried", "won", "solves", "other"), [(4.0, 0.0, 0.9, 0.7), (4.0, 0.0, 0.5, 0.3), (10.0, 4.5, 0.76, 0.66)]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_an_arm_that_was_unlucky_at_first_is_cleared(
+    tried: float, won: float, solves: float, other: float, seed: int
+) -> None:
+    """In truth it is the better one, but the other has had thousands of runs and goes on to have thousands more."""
+    rng = np.random.default_rng(seed)
+    total = np.array([[4000.0 * other], [won]])
+    counts = CellCounts(np.array([[4000.0], [tried]]), total, total.copy())
+    for _ in range(160):
+        found = posterior(counts)
+        belief = draw_belief(found.mean[0], found.factor[0], noise_variance=found.noise_variance)
+        runs = rng.multinomial(100, propensities(belief)).astype(np.float64)
+        wins = rng.binomial(runs.astype(np.int64), [other, solves]).astype(np.float64)
+        counts += CellCounts(runs[:, None], wins[:, None], wins[:, None])
+    assert propensities(belief)[1] > 0.9
