@@ -24,7 +24,7 @@ from click.testing import CliRunner, Result
 from markupsafe import escape
 from rich.console import Console
 
-from burnish import demo
+from burnish import CanaryPlan, demo
 from burnish.cli import main
 from burnish.demo.figures import report_of
 from burnish.demo.page import page
@@ -33,6 +33,7 @@ from burnish.demo.records import Plan, Story
 from burnish.demo.report import Report
 from burnish.demo.story import tell
 from burnish.demo.terminal import show
+from burnish.demo.trust_report import lives
 from burnish.testing.world import RecordedWorld
 
 FOLDER = Path(demo.__file__).parent
@@ -44,7 +45,21 @@ GOOD = {
     "gamma": {"parse": 0.4, "prove": 0.4},
 }
 COST = {"alpha": 0.02, "beta": 0.4, "gamma": 0.2}
-SHORT = Plan(seed=3, learn_rounds=3, drift_rounds=1)
+SHORT = Plan(seed=3, learn_rounds=3, drift_rounds=1, trust=False)
+TRUST = Plan(seed=3, learn_rounds=3, check_rounds=0, drift_rounds=0)
+
+
+MEASURED = """
+import pathlib, resource, sys
+from burnish.cli import main
+main(['demo', '--quick', '--json'], standalone_mode=False)
+status = pathlib.Path('/proc/self/status')
+if status.exists():  # ru_maxrss of a child counts what its parent held when it forked; VmHWM starts anew with exec
+    peak = next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith('VmHWM:')) / 1024
+else:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == 'darwin' else 1024)
+print(peak, file=sys.stderr)
+"""
 
 
 def matrix(tasks: int = 60, evil: str = "") -> list[dict[str, object]]:
@@ -101,12 +116,14 @@ def test_the_same_seed_gives_the_same_report_and_page_on_any_day(tmp_path: Path)
     assert msgspec.json.encode(other) != msgspec.json.encode(first)
 
 
-def test_the_story_uses_nothing_private() -> None:
-    tree = ast.parse((FOLDER / "story.py").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("act", ["story.py", "trust.py"])
+def test_the_story_uses_nothing_private(act: str) -> None:
+    tree = ast.parse((FOLDER / act).read_text(encoding="utf-8"))
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     ours = {name for name in names if name.startswith("burnish")}
-    allowed = ("burnish.testing.", "burnish.demo.")
+    opening = ("burnish.settings", "burnish.store.opening", "burnish.capture.prices")
+    allowed = ("burnish.testing.", "burnish.demo.", "burnish.trial.records", "burnish.trial.replay_record", *opening)
     assert {name for name in ours if name != "burnish" and not name.startswith(allowed)} == set()
     touched = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("_")}
     own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
@@ -115,7 +132,7 @@ def test_the_story_uses_nothing_private() -> None:
 
 def test_the_ledger_equals_an_independent_count_of_the_csv(tmp_path: Path) -> None:
     world, _ = world_of(None)
-    _, report = told(tmp_path / "store", world, Plan(learn_rounds=1, check_rounds=0, drift_rounds=0))
+    _, report = told(tmp_path / "store", world, Plan(learn_rounds=1, check_rounds=0, drift_rounds=0, trust=False))
     truth, known = {}, defaultdict(list)
     with gzip.open(FOLDER / "data" / "demo_openhands.csv.gz", "rt", newline="") as stream:
         for row in csv.DictReader(stream):
@@ -153,7 +170,7 @@ def test_the_reported_loss_is_that_of_the_ledger_and_of_the_formula(tmp_path: Pa
 
 def test_it_beats_the_best_single_model_and_closes_half_of_the_gap(tmp_path: Path) -> None:
     world = RecordedWorld.of(matrix(tasks=150))
-    _, report = told(tmp_path / "store", world, Plan(learn_rounds=4, check_rounds=0, drift_rounds=0))
+    _, report = told(tmp_path / "store", world, Plan(learn_rounds=4, check_rounds=0, drift_rounds=0, trust=False))
     seeds = repeat(world, report.plan, report.learning, 4)
     assert seeds.ahead == seeds.count == 4
     assert seeds.gap_closed[0] >= 0.5
@@ -168,13 +185,103 @@ def test_a_checker_and_fallbacks_solve_what_no_single_model_solves(tmp_path: Pat
 
 
 def test_a_model_that_gets_worse_is_noticed_and_routed_around(tmp_path: Path) -> None:
-    plan = Plan(learn_rounds=3, check_rounds=0, drift_rounds=3, share_lost=0.9)
+    plan = Plan(learn_rounds=3, check_rounds=0, drift_rounds=3, share_lost=0.9, trust=False)
     _, report = told(tmp_path / "store", RecordedWorld.of(matrix(tasks=150)), plan)
     drift = report.drift
     assert drift is not None
     assert drift.noticed_after is not None
     assert drift.share_after < drift.share_before
     assert drift.means.utility > drift.stayed.utility
+
+
+@pytest.fixture(scope="module")
+def proved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+    """The act of trust on the user's matrix, and the folder of its store."""
+    folder = tmp_path_factory.mktemp("trust") / "store"
+    return folder, told(folder, RecordedWorld.of(matrix(tasks=150)), TRUST)[1]
+
+
+def test_a_better_policy_earns_promotion_with_the_defaults(proved: tuple[Path, Report]) -> None:
+    trust = proved[1].trust
+    assert trust is not None
+    better = trust.trials[0]
+    assert (better.replay, better.shadow) == ("pass", "passed")
+    assert better.canary is not None
+    assert better.canary.status == "promoted"
+    assert better.canary.better >= better.canary.better_at == CanaryPlan().promote_at
+    assert better.canary.low < trust.drafted.loss - trust.first.loss < better.canary.high
+    assert trust.drafted.loss < trust.first.loss
+
+
+def test_a_policy_that_turns_harmful_after_its_shadow_is_rolled_back(proved: tuple[Path, Report]) -> None:
+    trust = proved[1].trust
+    assert trust is not None
+    harmful = trust.trials[1]
+    assert (harmful.replay, harmful.shadow) == ("pass", "passed")
+    assert harmful.canary is not None
+    assert harmful.canary.status == "rolled_back"
+    assert harmful.canary.worse >= harmful.canary.worse_at == CanaryPlan().rollback_at
+    assert harmful.canary.own < harmful.canary.units / 4
+    assert trust.in_charge == "v2"
+
+
+def test_the_told_lives_are_those_of_the_ledger_and_the_evidence_is_the_canarys(proved: tuple[Path, Report]) -> None:
+    folder, report = proved
+    trust = report.trust
+    assert trust is not None
+    with sqlite3.connect(folder / "burnish.db") as ledger:
+        status = dict(ledger.execute("SELECT 'v' || version, status FROM policies"))
+        canaries = ledger.execute(
+            "SELECT id, processed FROM deployments WHERE mode = 'canary' ORDER BY created_at"
+        ).fetchall()
+        arms = [
+            ledger.execute("SELECT sum(arm), sum(used) FROM deployment_assignments WHERE deployment = ?", (one,))
+            for one, _ in canaries
+        ]
+        runs = ledger.execute("SELECT count(*) FROM runs WHERE agent = ?", (trust.agent,)).fetchone()[0]
+    assert {name: changes[-1].to_status for name, changes in lives(trust).items()} == status
+    assert sum(change.to_status == "active" for change in trust.changes) == 2
+    assert runs == trust.runs
+    proofs = [trial.canary for trial in trust.trials if trial.canary is not None]
+    assert [proof.units for proof in proofs] == [used for cursor in arms for _, used in cursor]
+    for proof in proofs:
+        assert max(better for _, better, _ in proof.evidence) <= proof.better
+        assert proof.evidence[-1][0] == proof.units
+        shares = [share for _, share in proof.ramp]
+        assert shares == sorted(shares)
+        assert set(shares) <= {step.share for step in CanaryPlan().ramp}
+
+
+def test_the_act_of_trust_is_the_same_each_time_and_changes_nothing_before_it(
+    proved: tuple[Path, Report], tmp_path: Path
+) -> None:
+    _, first = proved
+    world = RecordedWorld.of(matrix(tasks=150))
+    again = told(tmp_path / "again", world, TRUST, until=datetime(2026, 3, 1, tzinfo=UTC))[1]
+    assert msgspec.json.encode(again) == msgspec.json.encode(first)
+    assert page(again) == page(first)
+    without = told(tmp_path / "without", world, msgspec.structs.replace(TRUST, trust=False))[1]
+    assert without.learning == first.learning
+    assert without.types == first.types
+    assert without.decisions == first.decisions
+    assert without.total == first.total
+
+
+def test_no_digest_key_or_root_is_shown(proved: tuple[Path, Report]) -> None:
+    shown = msgspec.json.encode(proved[1]).decode() + page(proved[1])
+    assert "sha256:" not in shown
+    assert not re.search(r"[0-9a-f]{32}", shown)
+
+
+def test_candidates_that_do_not_pass_get_no_traffic_and_that_is_said(tmp_path: Path) -> None:
+    _, report = told(tmp_path / "store", RecordedWorld.of(matrix(tasks=3)), TRUST)
+    assert report.trust is not None
+    stopped = [trial for trial in report.trust.trials if trial.canary is None]
+    assert stopped
+    console = Console(file=io.StringIO(), width=200)
+    show(report, console)
+    assert "It got no traffic." in console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO given above
+    assert "It got no traffic." in page(report)
 
 
 def test_ten_decisions_are_explained_each_with_rule_reason_and_probabilities(tmp_path: Path) -> None:
@@ -202,8 +309,10 @@ def test_the_command_leaves_a_page_and_a_store_that_the_other_commands_read(
     assert "burnish-demo.html" in done.output
     commands = [line.split("  ")[1].split() for line in done.output.splitlines() if line.startswith("  burnish ")]
     asked = [command[1:] for command in commands if command[1] != "demo"]
-    assert {command[0] for command in asked} == {"runs", "explain", "models", "route"}
-    for command in asked:
+    policies = {"policy", "canary", "audit"}
+    assert {command[0] for command in asked} == {"runs", "explain", "models", "route"} | policies
+    assert "events verified, no issues" in " ".join(done.output.split())
+    for command in (command for command in asked if command[0] in main.commands):
         answered = burnish(*command)
         assert answered.exit_code == 0, answered.output
         assert answered.output.strip()
@@ -303,13 +412,7 @@ def test_the_page_of_the_shipped_data_names_its_source(tmp_path: Path) -> None:
 
 
 def test_it_needs_little_memory(here: Path) -> None:
-    script = (
-        "import resource, sys; from burnish.cli import main; "
-        "main(['demo', '--quick', '--json'], standalone_mode=False); "
-        "unit = 1024**2 if sys.platform == 'darwin' else 1024; "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=here, check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", MEASURED], cwd=here, check=True, capture_output=True, text=True)
     report = msgspec.json.decode(done.stdout, type=Report)
     assert report.source.tasks == 1112
     assert float(done.stderr.split()[-1]) < MOST_MB

@@ -11,6 +11,7 @@ from rich.console import Console
 from burnish.demo.page import page
 from burnish.demo.performance import Performed, Stage, perform, stage, world_of
 from burnish.demo.records import Plan
+from burnish.demo.report import Report
 from burnish.demo.screen import Screen
 from burnish.demo.terminal import farewell, show
 from burnish.errors import InvalidValue
@@ -59,7 +60,14 @@ def command(
     console = Console(highlight=False)
     with Screen(console, world, plan, quiet=as_json) as screen:
         done = perform(
-            world, plan, place, name=name, repeats=seeds, watch=screen.watch, repeated=screen.repeated(seeds)
+            world,
+            plan,
+            place,
+            name=name,
+            repeats=seeds,
+            watch=screen.watch,
+            told=screen.told,
+            repeated=screen.repeated(seeds),
         )
     if target is not None:
         target.write_text(page(done.report), encoding="utf-8")
@@ -98,6 +106,18 @@ def _commands(done: Performed, place: Stage, data: Path | None) -> list[tuple[st
         *explain,
         (f"burnish models{place.option}", "what is known of every model"),
         (f"burnish route {report.source.types[-1]}{place.option}", "how its next run would go"),
+        *_of_policies(report, place),
         (f"burnish demo{own} --seed {report.plan.seed + 1}", "another order of the same tasks"),
         (f"burnish demo{own} --seeds 20", "mean and standard error over 20 seeds"),
+    ]
+
+
+def _of_policies(report: Report, place: Stage) -> list[tuple[str, str]]:
+    if report.trust is None:
+        return []
+    agent = f" --agent {report.trust.agent}"
+    return [
+        (f"burnish policy list{agent}{place.option}", "every policy and its status"),
+        (f"burnish canary list{agent}{place.option}", "what was tried; `burnish canary report ID` shows the evidence"),
+        (f"burnish audit verify{place.option}", "nothing in the log was changed"),
     ]

@@ -8,13 +8,22 @@ from burnish.demo.chapters import checked, decided, drift, types
 from burnish.demo.records import Step, Story
 from burnish.demo.report import Learning, Point, Report, Seeds, Source
 from burnish.demo.sums import Ledger, mean_se, of_act
+from burnish.demo.trust_report import Audit, trust
 from burnish.testing.world import RecordedWorld, References
 
 POINTS = 120
 """Points of the learning curve."""
 
 
-def report_of(story: Story, world: RecordedWorld, *, name: str, shipped: bool, seeds: Seeds | None = None) -> Report:
+def report_of(
+    story: Story,
+    world: RecordedWorld,
+    *,
+    name: str,
+    shipped: bool,
+    seeds: Seeds | None = None,
+    audit: Audit | None = None,
+) -> Report:
     """Return the report of a story."""
     ledger = Ledger(story)
     return Report(
@@ -27,6 +36,8 @@ def report_of(story: Story, world: RecordedWorld, *, name: str, shipped: bool, s
         types=types(story, world),
         checked=checked(story, world, ledger),
         drift=drift(story, world, ledger),
+        trust=trust(story, world),
+        audit=audit,
         decisions=[decided(story, explained) for explained in story.explained],
         seeds=seeds,
     )

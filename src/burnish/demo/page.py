@@ -10,7 +10,10 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
+from burnish.demo import trust_report
 from burnish.demo.report import Checked, Drift, Learning, Means, Report, TypeLine
+from burnish.demo.trust_page import evidence
+from burnish.demo.trust_records import Trial
 from burnish.testing.world import Reference
 from burnish.web.charts import (
     Bar,
@@ -54,8 +57,15 @@ def page(report: Report) -> str:
         types=[(line, _drawn(partial(_known, line))) for line in report.types],
         checked=None if report.checked is None else _checked(report.checked, report.learning),
         traffic=None if report.drift is None else _drawn(partial(_traffic, report.drift)),
+        trust_words=trust_report,
+        trials=[] if report.trust is None else [(t, _trial(t)) for t in report.trust.trials],
         worth=None if report.drift is None else _drawn(partial(_worth, report.drift)),
     )
+
+
+def _trial(trial: Trial) -> Drawn | None:
+    canary = trial.canary
+    return None if canary is None or not canary.evidence else _drawn(partial(evidence, trial.policy, canary))
 
 
 def _drawn(draw: Draw) -> Drawn:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib.resources import as_file, files
 from pathlib import Path
 
 import msgspec
 
+import burnish
 from burnish import settings
 from burnish.demo.figures import learning_of, report_of, seeds_of
 from burnish.demo.records import Plan, Step, Story
 from burnish.demo.report import Learning, Report, Seeds
 from burnish.demo.story import Watch, tell
+from burnish.demo.trust import Told
+from burnish.demo.trust_report import Audit
 from burnish.errors import InvalidValue
 from burnish.testing.world import RecordedWorld
 
@@ -85,14 +89,16 @@ def perform(
     name: str,
     repeats: int = 1,
     watch: Watch,
+    told: Told = lambda *_: None,
     repeated: Callable[[int], None] = lambda _: None,
 ) -> Performed:
     """Play the story into the store; with `repeats` above 1 also its learning, with the seeds that follow."""
-    story, loop = tell(place.folder, world, plan, watch=watch)
+    story, loop = tell(place.folder, world, plan, watch=watch, told=told)
     loop.close()
+    audit = audited(place.folder)
     first = learning_of(story, world)
     seeds = repeat(world, plan, first, repeats, repeated) if repeats > 1 else None
-    report = report_of(story, world, name=name, shipped=name == SHIPPED, seeds=seeds)
+    report = report_of(story, world, name=name, shipped=name == SHIPPED, seeds=seeds, audit=audit)
     return Performed(report=report, explained=[(_id(story, e.at), e.why) for e in story.explained])
 
 
@@ -102,13 +108,24 @@ def repeat(
     """Play the learning rounds with further seeds in folders that are thrown away."""
     learnings = [first]
     for number in range(1, repeats):
-        again = msgspec.structs.replace(plan, seed=plan.seed + number, check_rounds=0, drift_rounds=0)
+        again = msgspec.structs.replace(plan, seed=plan.seed + number, check_rounds=0, drift_rounds=0, trust=False)
         with tempfile.TemporaryDirectory(prefix="burnish-demo-") as folder:
             story, loop = tell(folder, world, again)
             loop.close()
         learnings.append(learning_of(story, world))
         repeated(number + 1)
     return seeds_of(learnings)
+
+
+def audited(folder: Path) -> Audit:
+    """Verify the audit log of a store against the checkpoints that were signed when its loop was closed."""
+    from burnish.govern.audit_report import verify
+    from burnish.govern.checkpoint import read_checkpoints
+
+    with burnish.open(str(folder)) as loop:
+        kept = read_checkpoints(loop.checkpoints) if loop.checkpoints.exists() else None
+        found = verify(loop.store, kept, loop.keys.ring(), now=datetime.now(UTC))
+    return Audit(events=found.events, issues=len(found.issues))
 
 
 def _id(story: Story, at: int) -> str:

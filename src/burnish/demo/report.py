@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from burnish.demo.records import Attempt, Plan
+from burnish.demo.trust_report import Audit, TrustReport
 from burnish.testing.world import Reference, References
 
 
@@ -149,5 +150,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     types: list[TypeLine]
     checked: Checked | None
     drift: Drift | None
+    trust: TrustReport | None
+    audit: Audit | None
     decisions: list[Decided]
     seeds: Seeds | None

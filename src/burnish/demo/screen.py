@@ -81,6 +81,12 @@ class Screen:
             self._progress.update(self._task, completed=self._seen, description=described)
             self._live.update(Group(self._progress, Text(""), self._table()), refresh=True)
 
+    def told(self, runs: int, what: str) -> None:
+        """Show how far the trials of policies are."""
+        if self._live is not None:
+            text = Text.assemble(("policies  ", "yellow"), f"{what}, run {runs:,}")
+            self._live.update(Group(self._progress, Text(""), text), refresh=True)
+
     def repeated(self, seeds: int) -> Callable[[int], None]:
         """Return what to call after each further seed."""
 

@@ -17,10 +17,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 import burnish
+from burnish.capture.prices import PriceTable
+from burnish.demo.ids import Ids
 from burnish.demo.picks import picked
 from burnish.demo.records import Alarm, Attempt, Belief, Chain, Explained, Known, Plan, Step, Story
 from burnish.demo.trust import SPAN, Told, Trust
 from burnish.demo.trust_records import TrustStory
+from burnish.settings import load
+from burnish.store.opening import open_store
 from burnish.testing.clock import FakeClock
 from burnish.testing.world import Outcome, RecordedWorld, Task
 
@@ -210,9 +214,18 @@ def tell(
     """
     end = until or datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     clock = FakeClock(end - timedelta(days=DAYS, seconds=SPAN))
-    loop = burnish.open(
-        str(folder), models=world.models, clock=clock, seed=plan.seed, strict=True, flush_seconds=3600.0
+    settings = load(overrides={"url": str(folder), "strict": True, "flush_seconds": 3600.0})
+    burnish.open(settings.url, clock=clock, seed=plan.seed).close()  # makes the tables
+    loop = burnish.Loop(
+        open_store(settings.url),
+        settings=settings,
+        clock=clock,
+        ids=Ids(clock, plan.seed),
+        prices=PriceTable.load(None),
+        models=world.models,
+        seed=plan.seed,
     )
+    loop.redactor.prepare()
     if plan.price is not None:
         loop.configure("route.cost_weight", plan.price, agent=AGENT)
     return Teller(loop, clock, world, plan, watch=watch, told=told).tell(), loop

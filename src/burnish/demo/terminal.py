@@ -11,6 +11,18 @@ from rich.text import Text
 
 from burnish.demo.report import Checked, Decided, Drift, Learning, Means, Report, Seeds, TypeLine
 from burnish.demo.screen import shares, signed
+from burnish.demo.trust_records import Proof, Trial
+from burnish.demo.trust_report import (
+    Audit,
+    TrustReport,
+    audit_words,
+    headline,
+    lives,
+    ramp_words,
+    start_words,
+    trial_words,
+    verdict,
+)
 from burnish.testing.world import Reference
 
 WIDTH = 100
@@ -25,6 +37,8 @@ def show(report: Report, console: Console) -> None:
         _checked(report.checked, report.types, report.learning.references.best_single, console)
     if report.drift is not None:
         _drift(report.drift, console)
+    if report.trust is not None:
+        _trust(report.trust, report.audit, console)
     _decisions(report.decisions, console)
 
 
@@ -139,6 +153,45 @@ def _drift(drift: Drift, console: Console) -> None:
             "re-learning, and is counted in every figure here.",
             console,
         )
+
+
+def _trust(trust: TrustReport, audit: Audit | None, console: Console) -> None:
+    _head(headline(trust), console)
+    _say(start_words(trust), console)
+    table = _table("mean a run", "success", "$ a run", "loss", "utility", "vs v1")
+    for policy in (trust.first, trust.drafted):
+        _row(table, policy.name, policy, trust.first.utility)
+    _indented(table, console)
+    for trial in trust.trials:
+        _trial(trial, console)
+    table = _table("policy", "its life", left=(0, 1))
+    for name, changes in lives(trust).items():
+        course = " → ".join([changes[0].from_status, *(f"{c.to_status} at run {c.at:,}" for c in changes)])
+        table.add_row(Text(name), Text(course))
+    _indented(table, console)
+    _say(f"In charge after {trust.runs:,} runs: {trust.in_charge}. {audit_words(audit)}", console)
+
+
+def _trial(trial: Trial, console: Console) -> None:
+    console.print(
+        Padding(
+            Text.assemble((trial.policy, "bold"), (f"  {trial.author}: {trial.what}", "yellow"), f"  {verdict(trial)}"),
+            (0, 2),
+        )
+    )
+    _say(trial_words(trial), console)
+    if trial.canary is not None:
+        _proof(trial, trial.canary, console)
+
+
+def _proof(trial: Trial, canary: Proof, console: Console) -> None:
+    _say(f"Canary, {ramp_words(trial)}. {canary.words}", console)
+    table = _table("evidence", "reached", "needed")
+    table.add_row(Text("better"), f"{canary.better:.3g}", f"{canary.better_at:g}")
+    table.add_row(Text("worse"), f"{canary.worse:.3g}", f"{canary.worse_at:g}")
+    for name, evidence in canary.guardrails.items():
+        table.add_row(Text(f"{name} worse than tolerated"), f"{evidence:.3g}", f"{canary.guardrail_at:g}")
+    _indented(table, console)
 
 
 def _decisions(decisions: Sequence[Decided], console: Console) -> None:

@@ -97,12 +97,12 @@ class Trust:
             in_charge="nobody" if active is None else self.names[active.digest],
         )
 
-    def _draft(self, author: str, note: str, **content: Any) -> str:
+    def _draft(self, author: str, note: str, **content: Any) -> str:  # noqa: ANN401 - fields of a policy
         record = self.loop.create_policy(AGENT, author=author, note=note, **content)
         self.names[record.digest] = f"v{record.version}"
         return record.digest
 
-    def _tried(self, author: str, what: str, *, harmful: bool = False, **content: Any) -> Trial:
+    def _tried(self, author: str, what: str, *, harmful: bool = False, **content: Any) -> Trial:  # noqa: ANN401 - fields of a policy
         """Take a candidate as far as it comes."""
         digest = self._draft(author, what, **content)
         replayed = self.loop.replay_policy(digest, items_of(self.world), self.runner, seeds=(0,), method="recorded")

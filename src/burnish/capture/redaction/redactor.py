@@ -235,7 +235,8 @@ class _Replace:
 
     def value(self, value: object) -> object:
         if isinstance(value, str):
-            return self._text(value) if value in self._marked else value
+            # An id that reads like a bank account is still an id, also where it stands as the unit of a trial.
+            return self._text(value) if value in self._marked and not is_ours(value) else value
         if isinstance(value, dict):
             return dict(self._fact(name, item) for name, item in value.items())
         if isinstance(value, (list, tuple)):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from burnish.capture.records import Bundle, CallRecord, DecisionRecord, RunRecord, SignalRecord
+from burnish.capture.records import AssignmentRecord, Bundle, CallRecord, DecisionRecord, RunRecord, SignalRecord
 from burnish.capture.redaction.pseudonyms import Pseudonyms, read_key
 from burnish.capture.redaction.redactor import Redactor
 from burnish.capture.redaction.scanner import FAILED
@@ -167,6 +167,24 @@ def test_a_bundle_is_redacted_as_each_of_its_texts_would_be(make: Make, pieces: 
 def test_a_clean_bundle_is_returned_as_it_is(make: Make) -> None:
     bundle = Bundle(run=run(task="cancel order 123", features={"lang": "py", "n": 3}))
     assert make().bundle(bundle) is bundle
+
+
+def test_an_id_that_reads_like_a_bank_account_stays(make: Make) -> None:
+    identity = "0195557a-0e66-7000-be76-b4b03282a6d5"
+    assert "iban" in make().text(identity, "t")
+    assigned = AssignmentRecord(
+        id=identity,
+        created_at=NOW,
+        tenant="t",
+        deployment=RUN_ID,
+        run_id=identity,
+        unit=identity,
+        task_type="x",
+        arm=0,
+        probabilities=(0.9, 0.1),
+    )
+    bundle = Bundle(run=run(id=identity, root_id=identity), assignments=[assigned])
+    assert make().bundle(bundle) == bundle
 
 
 def test_facts_are_read_with_their_names(make: Make) -> None:
