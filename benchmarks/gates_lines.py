@@ -79,6 +79,8 @@ class Gated:
             flush_seconds=3600.0,
             batch_runs=1_000,
         )
+        # The minute's tick reads the machine's clock and draws ids, so runs of another speed would be other runs.
+        self._loop._turn._next_monitor = math.inf
         self._loop.configure("score.weights", WEIGHTS)
         self._runner = TaskRunner(world)
         self._loop.shadow_with(self._runner, agent=AGENT)
@@ -114,6 +116,7 @@ class Gated:
         if shadowed:
             self._canary([draft for _, draft in shadowed])
         self._play(AT_ONCE, NIGHT)
+        self._loop.monitor()
         for proposal, draft in drafts:
             self._account(proposal, draft)
         self._clock.advance(DAY_SECONDS / 2)
