@@ -219,10 +219,10 @@ def _said(found: CandidateReport) -> str:
     if not arm.units:
         return f"{arm.name.capitalize()} has served no run yet."
     direction = "lower" if found.delta < 0 else "higher"
-    certain = found.high < 0 or found.low > 0
-    certainty = "and that is certain" if certain else "which may still be chance"
+    decided = found.better >= found.better_at or found.worse >= found.worse_at or found.high < 0 or found.low > 0
+    certainty = "which the evidence bears out" if decided else "which may still be chance"
     return (
         f"{arm.name.capitalize()} served {arm.units:,} runs; its loss is {abs(found.delta):.3f} {direction} than the "
-        f"control's, {certainty} (between {found.low:+.3f} and {found.high:+.3f}). Evidence that it is better: "
-        f"{found.better:.3g} of {found.better_at:g} needed; that it is worse: {found.worse:.3g} of {found.worse_at:g}."
+        f"control's, {certainty} (at every look between {found.low:+.3f} and {found.high:+.3f}). Evidence that it is "
+        f"better: {found.better:.3g} of {found.better_at:g} needed; that it is worse: {found.worse:.3g} of {found.worse_at:g}."
     )
