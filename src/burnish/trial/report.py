@@ -224,5 +224,6 @@ def _said(found: CandidateReport) -> str:
     return (
         f"{arm.name.capitalize()} served {arm.units:,} runs; its loss is {abs(found.delta):.3f} {direction} than the "
         f"control's, {certainty} (at every look between {found.low:+.3f} and {found.high:+.3f}). Evidence that it is "
-        f"better: {found.better:.3g} of {found.better_at:g} needed; that it is worse: {found.worse:.3g} of {found.worse_at:g}."
+        f"better: {found.better:.3g} of {found.better_at:g} needed; that it is worse: {found.worse:.3g} of "
+        f"{found.worse_at:g}."
     )
