@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "routing": "Show or set how task types are routed.",
     "config": "Show or change the configuration.",
     "feedback": "Add what people say of a run that has ended.",
+    "redact": "Print a text as it would be captured: personal data and secrets replaced.",
     "status": "Account for every run captured from this machine.",
     "doctor": "Check the installation and the store, with remedies.",
     "db": "Create, move, verify and fill the store.",

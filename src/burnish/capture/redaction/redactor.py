@@ -1,4 +1,4 @@
-"""Replace personal data and secrets in a whole bundle: the one function that stands before the queue.
+"""Replace personal data and secrets in a whole bundle: the one function that stands before store and spool.
 
 Most bundles hold none. So all texts of a bundle are joined and scanned once; only when something is found is each field
 looked at by itself. Whatever goes wrong, no text leaves as it came.
