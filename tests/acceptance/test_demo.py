@@ -209,7 +209,7 @@ def test_a_better_policy_earns_promotion_with_the_defaults(proved: tuple[Path, R
     assert better.canary is not None
     assert better.canary.status == "promoted"
     assert better.canary.better >= better.canary.better_at == CanaryPlan().promote_at
-    assert better.canary.low < trust.drafted.loss - trust.first.loss < better.canary.high
+    assert better.canary.low < better.canary.delta < 0  # one draw in twenty misses the truth; see tests of effect.py
     assert trust.drafted.loss < trust.first.loss
 
 
