@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 
+import msgspec
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -89,7 +90,7 @@ class Lifecycle(RuleBasedStateMachine):
         record = self.scene.shadowed(f"{kind} {self.drafts}", high_stakes=high_stakes)
         busy = self.scene.slot().deployment is not None and self.scene.deployment().mode == "canary"
         try:
-            self.scene.loop.start_canary(record, plan=burnish.CanaryPlan(**{**as_fields(PLAN), "auto_promote": auto}))
+            self.scene.loop.start_canary(record, plan=msgspec.structs.replace(PLAN, auto_promote=auto))
             assert not busy
         except GateRefused:
             assert busy
@@ -219,11 +220,6 @@ class Lifecycle(RuleBasedStateMachine):
 
 
 MOVES = {f"policy.{status}" for status in ("draft", "shadow", "canary", "active", "archived")}
-
-
-def as_fields(plan: CanaryPlan) -> dict[str, object]:
-    """Return a plan's fields."""
-    return {name: getattr(plan, name) for name in plan.__struct_fields__}
 
 
 TestLifecycle = Lifecycle.TestCase

@@ -54,18 +54,18 @@ def test_one_changed_byte_of_the_active_policy_and_the_last_verified_one_is_serv
     scene: Scene, column: str, at: float, open_loop: OpenLoop
 ) -> None:
     record = scene.promoted(GOOD)
+    assert served(scene.loop.active_policy(AGENT)) == GOOD
     told = problems(scene.loop)
     changed = flipped(getattr(scene.loop.policy(record), column), at)
     tamper(scene.loop.store, policies, {"digest": record.digest}, **{column: changed})
     scene.loop.refresh()
-    in_charge = scene.loop.active_policy(AGENT)
-    assert served(in_charge) == GOOD, "this process goes on with what it verified"
+    assert served(scene.loop.active_policy(AGENT)) == CONTROL
     assert len(told) == 1
     assert f"policy {record.digest[:19]} is not served" in told[0]
-    assert set(scene.play(20)) == {GOOD}
+    assert set(scene.play(20)) == {CONTROL}
 
     fresh = open_loop(**PATIENT, seed=2)
-    assert served(fresh.active_policy(AGENT)) == CONTROL, "another never saw it verified"
+    assert served(fresh.active_policy(AGENT)) == CONTROL
     assert set(Scene(fresh).play(20)) == {CONTROL}
 
 
@@ -179,3 +179,32 @@ def test_a_tampered_audit_event_is_named(scene: Scene) -> None:
     tamper(scene.loop.store, table, {"id": promoted["id"]}, actor="person:ann")
     issues = audited(scene.loop).issues
     assert [issue.seq for issue in issues][:1] == [promoted["seq"]]
+
+
+@pytest.mark.parametrize("at", [0.3, 0.97])
+def test_a_tampered_policy_can_be_rolled_back_but_never_signed_anew(scene: Scene, at: float) -> None:
+    record, draft = scene.promoted(GOOD), scene.draft("better")
+    scene.quality["better"] = 1.0
+    scene.quality[GOOD] = 0.5
+    scene.replay(draft)
+    for digest in (record.digest, draft.digest):
+        content = flipped(scene.loop.policy(digest).content, at)
+        tamper(scene.loop.store, policies, {"digest": digest}, content=content)
+    with pytest.raises(burnish.GateRefused, match="its content in the store is not what was signed"):
+        scene.loop.start_shadow(draft)
+    scene.loop.rollback(record, reason="tampered with")
+    scene.loop.rollback(draft, reason="tampered with")
+    assert served(scene.loop.active_policy(AGENT)) == CONTROL
+    assert (scene.status(record), scene.status(draft)) == ("archived", "archived")
+    assert scene.faults() == []
+
+
+def test_a_tampered_predecessor_does_not_stop_a_rollback_and_is_not_served(scene: Scene) -> None:
+    first = scene.slot().active
+    record = scene.promoted(GOOD)
+    content = scene.loop.policy(str(first)).content.replace(CONTROL, "subtly")
+    tamper(scene.loop.store, policies, {"digest": first}, content=content)
+    scene.loop.rollback(record, reason="smells")
+    assert scene.slot().active == first
+    assert served(scene.loop.active_policy(AGENT)) != "subtly"
+    assert scene.faults() == []
