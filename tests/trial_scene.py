@@ -25,7 +25,7 @@ from burnish.trial.shadow_pairs import Pair, add_pair
 AGENT = "support"
 SLOT = ("default", AGENT, "")
 GOOD, BAD, CONTROL = "good", "bad", "control"
-QUALITY: Mapping[str, float] = {CONTROL: 0.5, GOOD: 1.0, BAD: 0.0, "same": 0.5}
+QUALITY: Mapping[str, float] = {"nothing": 0.5, CONTROL: 0.5, GOOD: 1.0, BAD: 0.0, "same": 0.5}
 IDS = UuidV7Source(SystemClock())
 OFF = Guardrails(cost=None, latency=None, errors=None, vetoes=None)
 QUICK = CanaryPlan(ramp=(Step(0.5, 1_000),), n_max=2_000, guardrails=OFF, auto_promote=True, holdback=0.0)

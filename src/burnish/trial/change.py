@@ -201,16 +201,22 @@ class SlotChange:
         actor: str,
         approver: str | None,
     ) -> str:
-        """Return a signed statement of the change; without a key, one that is already there and says the same."""
-        if self.session.signer is not None:
+        """Return a signed statement of the change; without a key, one that is already there and says the same.
+
+        Content that is not what its digest says is never signed; such a policy can still be withdrawn.
+        """
+        intact = policies.digest_of(record.content.encode("utf-8", "surrogatepass")) == record.digest
+        if self.session.signer is not None and intact:
             policy = policies.read(record.content)
             return self._seal(policy, record.status, to_status, evidence, actor, approver)
         if to_status == "archived":
             return record.envelope
         before = ledger.promotions_of(self.session.connection, policy=record.digest, to_status=to_status)
-        if to_status != "active" or not before:
-            raise SigningKeyMissing(f"a policy that becomes {to_status}")
-        return before[-1].envelope
+        if to_status == "active" and before:
+            return before[-1].envelope
+        if not intact:
+            raise GateRefused(record.digest, to_status, "its content in the store is not what was signed")
+        raise SigningKeyMissing(f"a policy that becomes {to_status}")
 
     def _seal(
         self,
