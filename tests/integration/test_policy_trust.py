@@ -206,5 +206,7 @@ def test_a_tampered_predecessor_does_not_stop_a_rollback_and_is_not_served(scene
     tamper(scene.loop.store, policies, {"digest": first}, content=content)
     scene.loop.rollback(record, reason="smells")
     assert scene.slot().active == first
-    assert served(scene.loop.active_policy(AGENT)) != "subtly"
+    assert scene.loop.active_policy(AGENT) is None  # neither what was tampered with nor what was just withdrawn
+    with burnish.open(scene.loop.store.url.removeprefix("sqlite:///").rpartition("/")[0]) as fresh:
+        assert fresh.active_policy(AGENT) is None
     assert scene.faults() == []

@@ -20,7 +20,7 @@ from burnish.propose.statement import verify_transition
 from burnish.stats.assignment import SEPARATOR, arm_of, unit_number
 from burnish.trial import ledger
 from burnish.trial.plan import CanaryPlan, HoldbackPlan, ShadowPlan
-from burnish.trial.records import DeploymentRecord, PolicyRecord, Slot, SlotRecord
+from burnish.trial.records import DeploymentRecord, PolicyRecord, PromotionRecord, Slot, SlotRecord
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +129,14 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
         return view.running.assign(run_id, keys, micros)
 
 
+def _rolled_back(history: Sequence[PromotionRecord]) -> set[str]:
+    """Return the policies that were taken out of charge without another one having earned their place."""
+    earned = {p.revision for p in history if p.to_status == "active" and p.from_status != "archived"}
+    back = {p.policy: p.revision for p in history if p.to_status == "active"}
+    left = {p.policy: p.revision for p in history if p.from_status == "active"}
+    return {policy for policy, at in left.items() if at not in earned and at > back.get(policy, -1)}
+
+
 def _plan(deployment: DeploymentRecord) -> CanaryPlan | HoldbackPlan:
     if deployment.mode == "holdback":
         return msgspec.convert(deployment.plan, HoldbackPlan)
@@ -210,15 +218,20 @@ class _Page:
         return found if found is not None else self._last_trusted(slot, digest)
 
     def _last_trusted(self, slot: Slot, distrusted: str) -> Served | None:
-        """Return what this process served last, else the newest former policy in charge that verifies."""
+        """Return what this process served last, else the newest former policy in charge that verifies.
+
+        One that was rolled back is out of the question, whoever signed it.
+        """
+        history = ledger.promotions_of(self._connection, slot=slot)
+        refused = {distrusted, *_rolled_back(history)}
         known = self._last.slots.get(slot)
-        if known is not None and known.active is not None and known.active.digest not in self.distrusted:
+        if known is not None and known.active is not None and known.active.digest not in {*refused, *self.distrusted}:
             return known.active
-        history = ledger.promotions_of(self._connection, slot=slot, to_status="active")
-        records = ledger.policies_by_digest(self._connection, [promotion.policy for promotion in history])
-        for promotion in reversed(history):
+        risen = [promotion for promotion in history if promotion.to_status == "active"]
+        records = ledger.policies_by_digest(self._connection, [promotion.policy for promotion in risen])
+        for promotion in reversed(risen):
             record = records.get(promotion.policy)
-            if record is not None and promotion.policy != distrusted:
+            if record is not None and promotion.policy not in refused:
                 found = self._check(record, promotion.envelope, "active")
                 if found is not None:
                     return found

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from burnish.stats.comparison import Comparison
 from burnish.trial.plan import Guardrails
-
-if TYPE_CHECKING:
-    from burnish.trial.canary import Unit
+from burnish.trial.unit import Unit
 
 COST_SCALE = 4.0
 """Running means at which a cost counts as 1; what is beyond says no more."""

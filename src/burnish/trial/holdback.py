@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from burnish.stats.detector import HarmDetector
-from burnish.trial.canary import Unit, Verdict
 from burnish.trial.plan import HoldbackPlan
+from burnish.trial.unit import Unit, Verdict
 
 
 class Holdback:

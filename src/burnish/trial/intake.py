@@ -20,11 +20,12 @@ from burnish.score.scoring import Scored
 from burnish.stats.assignment import SEPARATOR
 from burnish.store.columns import EPOCH, to_micros
 from burnish.trial import deployments, ledger
-from burnish.trial.canary import Canary, Unit, Verdict
+from burnish.trial.canary import Canary
 from burnish.trial.change import Changed, Session, SlotChange, changing
 from burnish.trial.holdback import Holdback
 from burnish.trial.plan import CanaryPlan, HoldbackPlan
 from burnish.trial.records import AssignmentRow, DeploymentRecord, Slot
+from burnish.trial.unit import Unit, Verdict
 
 log = logging.getLogger("burnish")
 ACTOR = "system:monitor"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from burnish.stats.paired import Paired
-from burnish.trial.canary import Verdict
 from burnish.trial.plan import ShadowPlan
+from burnish.trial.unit import Verdict
 
 
 class Shadow:
