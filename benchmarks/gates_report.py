@@ -80,9 +80,8 @@ def bars(result: Result) -> list[Bar]:
         found.append(Bar(what=f"gated: most {measured} lost since the start", found=lost, limit=MOST_LOST))
         fallen = below_best(result, "gated", measured)
         found.append(Bar(what=f"gated: most {measured} lost since its best night", found=fallen, limit=MOST_LOST))
-    for measured in ("success", "utility"):
-        gap = 100 * (ending(result, "gated", measured) - ending(result, "ungated", measured))
-        found.append(Bar(what=f"ungated: {measured} below gated at the end", found=gap, limit=COLLAPSE, at_least=True))
+    gap = 100 * (ending(result, "gated", "success") - ending(result, "ungated", "success"))
+    found.append(Bar(what="ungated: success below gated at the end", found=gap, limit=COLLAPSE, at_least=True))
     return found
 
 
