@@ -21,7 +21,7 @@ from burnish.govern.checkpoint import write_checkpoint
 from burnish.govern.key_folder import ensure_signer, load_ring, load_signer
 from burnish.govern.keyring import KeyRing
 from burnish.govern.signing import Signer
-from burnish.ids import IdSource
+from burnish.ids import IdSource, UuidV7Source
 from burnish.propose.policy import Policy, read
 from burnish.score.loss import Loss
 from burnish.score.scoring import score_again
@@ -422,7 +422,7 @@ class Proving:
         if signer is None:
             return
         try:
-            write_checkpoint(self.store, signer, self.checkpoints, ids=self._ids, now=self._clock.now())
+            write_checkpoint(self.store, signer, self.checkpoints, ids=UuidV7Source(self._clock), now=self._clock.now())
         except (BurnishError, OSError) as error:
             self._problem("audit", f"the log was not signed: {error}")
 

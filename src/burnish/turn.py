@@ -25,7 +25,7 @@ from burnish.errors import BurnishError, StoreError
 from burnish.events import Bus, DriftAlarm, ExecutionRecorded, PolicyChanged, RunRescored
 from burnish.govern.configuration import Configuration
 from burnish.govern.signing import Signer
-from burnish.ids import IdSource
+from burnish.ids import IdSource, UuidV7Source
 from burnish.learn import health, pacing, performance
 from burnish.score import scoring
 from burnish.score.scoring import Scored
@@ -124,7 +124,7 @@ class Turn:
                 self._revision = revision
             if now >= self._next_monitor:
                 self._next_monitor = now + MONITOR_SECONDS
-                self.monitor()
+                self.monitor(UuidV7Source(self._clock))  # a tick of real time must not shift a seeded loop's ids
                 self.minute()
         except BurnishError as error:
             log.debug("the store was not read: %s", error)
@@ -151,7 +151,7 @@ class Turn:
             return
         self._announce(scored, alarms, changed)
 
-    def monitor(self) -> list[Changed]:
+    def monitor(self, ids: IdSource | None = None) -> list[Changed]:
         """Act on what is due in running deployments: deadlines that passed, approvals that were given.
 
         Level-triggered: it may run twice, in several processes, or not at all for a while.
@@ -162,7 +162,8 @@ class Turn:
             waiting = [found for found in slots(connection) if found.deployment is not None]
         for slot in waiting:
             with self._learning, self._store.write() as connection:
-                changed.extend(monitor(self.session(connection), (slot.tenant, slot.agent, slot.task_type)))
+                session = self.session(connection, ids=ids)
+                changed.extend(monitor(session, (slot.tenant, slot.agent, slot.task_type)))
         self.refresh()
         self.announce(changed)
         return changed
@@ -177,12 +178,12 @@ class Turn:
         """Return the configuration in force."""
         return self._router.shared.configuration
 
-    def session(self, connection: Connection, now: datetime | None = None) -> Session:
+    def session(self, connection: Connection, now: datetime | None = None, *, ids: IdSource | None = None) -> Session:
         """Return what it takes to change policies in a write transaction."""
         return Session(
             connection=connection,
             kind=self._store.kind,
-            ids=self._ids,
+            ids=ids or self._ids,
             now=now or self._clock.now(),
             signer=self._signer(),
         )
