@@ -317,7 +317,9 @@ def _only_told(process: Canary | Holdback, plan: CanaryPlan | HoldbackPlan, verd
 def _act(
     change: SlotChange, deployment: DeploymentRecord, process: Canary | Holdback, verdict: Verdict
 ) -> DeploymentRecord:
-    """Do what a verdict asks for; a promotion is left to `_promote_if_due`."""
+    """Do what a verdict asks for."""
+    if verdict.action == "promote" and isinstance(process, Canary):
+        _promote_if_due(change, deployment, process, process.plan)
     if verdict.action == "rollback" and verdict.candidate is not None:
         digest = deployment.candidates[verdict.candidate]
         evidence: dict[str, object] = {"deployment": deployment.id, "units": process.units}
