@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import ville  # type: ignore[import-untyped]
+import ville  # type: ignore[import-untyped]  # it ships no types
 
 from benchmarks.canary_losses import D1, SPLITS, Array, draws, seeded
 from benchmarks.canary_vectorised import Canaries, Pairs, Ratios

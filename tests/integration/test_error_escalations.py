@@ -99,7 +99,7 @@ def test_what_failed_and_what_one_project_has_is_not_shared(history: Escalations
 
 def test_sharing_needs_something_that_redacts(history: Escalations) -> None:
     with pytest.raises(TypeError, match="redact"):
-        history.shared_fixes()  # type: ignore[call-arg]
+        history.shared_fixes()  # type: ignore[call-arg]  # that is the point
     with pytest.raises(InvalidValue, match="share_from"):
         history.shared_fixes(redact=redact, share_from=1)
 
@@ -125,7 +125,7 @@ def test_the_bluntest_redaction_masks_all_that_varies() -> None:
 )
 def test_what_cannot_be_kept_is_refused(history: Escalations, change: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidValue, match=field):
-        history.record(ERROR, **{"level": 0, "resolved": True, **change})  # type: ignore[arg-type]
+        history.record(ERROR, **{"level": 0, "resolved": True, **change})  # type: ignore[arg-type]  # wrong values are the point
     assert history.history() == []
 
 

@@ -6,9 +6,9 @@ import time
 
 import numpy as np
 import pytest
-import ville  # type: ignore[import-untyped]
+import ville  # type: ignore[import-untyped]  # it ships no types
 from hypothesis import assume, given, strategies as st
-from scipy import stats as scipy_stats  # type: ignore[import-untyped]
+from scipy import stats as scipy_stats  # type: ignore[import-untyped]  # it ships no types
 
 from burnish.stats.comparison import Comparison
 from burnish.stats.effect import Effect, effect_interval, student_p, welch

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Protocol, TypeVar, cast
 
 import ahocorasick  # type: ignore[import-not-found]  # a module in C, without stubs
-import re2  # type: ignore[import-untyped]
+import re2  # type: ignore[import-untyped]  # it ships no types
 
 from burnish.errors import InvalidValue
 
